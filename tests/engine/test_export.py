@@ -10,15 +10,17 @@ import gguf
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, Lfm2Config, Lfm2ForCausalLM
 
-from tests.engine.tiny_bases import VOCABULARY, make_folder
+from tests.engine.tiny_bases import HEADS, HIDDEN, VOCABULARY, make_folder, tiny_config, tiny_tokenizer
 from tests.fakes import write_learnable_base
 from tunery.engine.adapter import write_adapter
 from tunery.engine.base import load_folder
-from tunery.engine.conversion import llama_config, llama_weights
+from tunery.engine.conversion import llama_config, write_llama
 from tunery.engine.export import WRITERS, Source, format_of, ollama_template, write_base_gguf
 from tunery.engine.fallback import parts_of
+from tunery.engine.families import spec_of
 from tunery.engine.gguf import GgufFile
 from tunery.engine.gguf_export import alternating_rows, architecture_of
 from tunery.engine.proof import Questions, prove
@@ -86,12 +88,17 @@ def test_a_merged_folder_has_all_that_a_chat_needs(merged: Path) -> None:
     assert not model.generation_config.do_sample
 
 
-def test_a_gguf_file_is_read_back_to_the_merged_weights(merged: Path, gguf_folder: Path) -> None:
+def _read_back(path: Path, to: Path) -> dict[str, torch.Tensor]:
+    file = GgufFile(path)
+    write_llama(file, llama_config(file), to, ignore)
+    return load_file(to)
+
+
+def test_a_gguf_file_is_read_back_to_the_merged_weights(merged: Path, gguf_folder: Path, tmp_path: Path) -> None:
     """Every weight of the f16 file is that of the merged folder, rows of rotated heads in their order."""
-    file = GgufFile(gguf_folder / "model-f16.gguf")
     expected = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32).state_dict()
 
-    found, _ = llama_weights(file, llama_config(file), ignore)
+    found = _read_back(gguf_folder / "model-f16.gguf", tmp_path / "model.safetensors")
 
     assert set(found) == set(expected) - {"lm_head.weight"}
     for name, value in found.items():
@@ -122,8 +129,7 @@ def test_a_base_alone_is_written_as_tuning_saw_it(source: Source, tmp_path: Path
     """Its weights in float16 are those of the folder, without any adapter."""
     write_base_gguf(source.base_folder, tmp_path / "base.gguf", "tiny")
 
-    file = GgufFile(tmp_path / "base.gguf")
-    found, _ = llama_weights(file, llama_config(file), ignore)
+    found = _read_back(tmp_path / "base.gguf", tmp_path / "model.safetensors")
     expected = AutoModelForCausalLM.from_pretrained(source.base_folder, dtype=torch.float32).state_dict()
     for name, value in found.items():
         torch.testing.assert_close(value.float(), expected[name], atol=0.02, rtol=0.01)
@@ -229,6 +235,53 @@ def test_families_without_an_exact_gguf_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(FailedPrecondition, match=r"belongs to the family gpt2\. Export it merged"):
         architecture_of(config)
+
+
+LLAMA3 = {
+    "rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}  # fmt: skip
+
+
+def test_a_gguf_file_divides_the_frequencies_as_llama_3_does(tmp_path: Path) -> None:
+    """In `rope_freqs.weight`, as llama.cpp's converter writes it: 1 for short waves, the factor for long ones."""
+    write_base_gguf(make_folder(tmp_path / "b", rope_parameters=LLAMA3), tmp_path / "b.gguf", "b")
+
+    tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(tmp_path / "b.gguf").tensors}
+    factors = torch.tensor(tensors["rope_freqs.weight"].data)
+    plain = 500.0 ** -(torch.arange(0, HIDDEN // HEADS, 2) / (HIDDEN // HEADS))
+    assert torch.allclose(plain / factors, spec_of(read_config(tmp_path / "b")).rotations["all"].frequencies)
+    assert (factors[0], factors[-1]) == (1.0, 8.0)
+
+
+def test_scaled_positions_that_gguf_cannot_represent_are_refused(tmp_path: Path) -> None:
+    """A family whose runtime reads no factors, and a kind that also scales the scores."""
+    config = read_config(make_folder(tmp_path / "b", rope_parameters=LLAMA3))
+    yarn = {"rope_type": "yarn", "rope_theta": 500.0, "factor": 8.0}
+
+    for settings in ({"model_type": "qwen3"}, {"rope_parameters": yarn}):
+        with pytest.raises(FailedPrecondition, match="scales its rotary positions"):
+            architecture_of({**config, **settings})
+
+
+def test_a_gguf_file_has_the_convolutions_of_lfm2(tmp_path: Path) -> None:
+    """Layers without attention have no key heads; a kernel is `[tokens, H]` in float32."""
+    names = ("vocab_size", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads")
+    sizes = {name: getattr(tiny_config(), name) for name in (*names, "max_position_embeddings", "rope_parameters")}
+    kinds = ["conv", "full_attention", "conv"]
+    config = Lfm2Config(**{**sizes, "num_hidden_layers": 3, "layer_types": kinds})
+    Lfm2ForCausalLM(config).save_pretrained(tmp_path / "b")
+    tiny_tokenizer().save_pretrained(tmp_path / "b")
+
+    write_base_gguf(tmp_path / "b", tmp_path / "b.gguf", "b")
+
+    file = gguf.GGUFReader(tmp_path / "b.gguf")
+    assert file.fields["lfm2.attention.head_count_kv"].contents() == [0, 2, 0]
+    assert file.fields["lfm2.shortconv.l_cache"].contents() == 3
+    kernels = {tensor.name: tensor for tensor in file.tensors if "shortconv.conv" in tensor.name}
+    stored = load_file(tmp_path / "b" / "model.safetensors")["model.layers.2.conv.conv.weight"]
+    assert list(kernels) == ["blk.0.shortconv.conv.weight", "blk.2.shortconv.conv.weight"]
+    assert torch.equal(torch.tensor(kernels["blk.2.shortconv.conv.weight"].data), stored.flatten(1))
 
 
 def test_rows_of_rotated_heads_alternate() -> None:

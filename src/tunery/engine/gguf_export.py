@@ -61,6 +61,9 @@ def write_gguf(
     writer = gguf.GGUFWriter(path, names.architecture)
     _add_facts(writer, config, kind, name)
     add_tokenizer(writer, tokenizer, config["vocab_size"], pre_type)
+    factors = _stretching(config)
+    if factors is not None:
+        writer.add_tensor("rope_freqs.weight", factors.numpy())
     for parameter, value in tensors.items():
         rows = names.ordered(parameter, value.float())
         _add_tensor(writer, names.of(parameter), rows, kind)
@@ -91,7 +94,10 @@ def _add_facts(writer: Any, config: Config, kind: str, name: str) -> None:
     writer.add_feed_forward_length(spec.inner)
     writer.add_block_count(len(spec.layers))
     writer.add_head_count(spec.heads)
-    writer.add_head_count_kv(spec.key_heads)
+    kinds = [0 if layer.kernel else spec.key_heads for layer in spec.layers]
+    writer.add_head_count_kv(kinds if 0 in kinds else spec.key_heads)
+    if 0 in kinds:
+        writer.add_shortconv_l_cache(max(layer.kernel for layer in spec.layers))
     writer.add_key_length(spec.width)
     writer.add_value_length(spec.width)
     writer.add_rope_dimension_count(spec.width)
@@ -99,11 +105,20 @@ def _add_facts(writer: Any, config: Config, kind: str, name: str) -> None:
     writer.add_layer_norm_rms_eps(spec.norm.epsilon)
 
 
+def _stretching(config: Config) -> torch.Tensor | None:
+    """Return what llama.cpp divides the plain frequencies by, `[width/2]`; None where they are plain."""
+    spec = spec_of(config)
+    rotation = spec.rotations["all"]
+    theta = (config.get("rope_parameters") or {}).get("rope_theta") or config.get("rope_theta") or 10_000.0
+    plain = 1.0 / theta ** (torch.arange(0, spec.width, 2, dtype=torch.float) / spec.width)
+    return None if torch.equal(plain, rotation.frequencies) else plain / rotation.frequencies
+
+
 def _add_tensor(writer: Any, name: str, value: torch.Tensor, kind: str) -> None:
     import gguf
 
     types = gguf.GGMLQuantizationType
-    if value.ndim == 1:  # norms and biases stay float32
+    if value.ndim == 1 or name.endswith(".shortconv.conv.weight"):  # these, norms and biases stay float32
         writer.add_tensor(name, value.contiguous().numpy())
         return
     in_blocks = kind == "q8_0" and name not in _WIDE and value.shape[-1] % _BLOCK == 0
@@ -203,9 +218,15 @@ def _tokens(description: dict[str, Any], vocabulary_size: int) -> tuple[list[str
     return tokens, kinds
 
 
-# model_type of transformers -> architecture of llama.cpp; the first two reorder their rotated rows there
-ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
-_REORDERED = "llama"
+# model_type of transformers -> architecture of llama.cpp
+ARCHITECTURES = {
+    "llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "arcee": "arcee", "exaone4": "exaone4",
+    "lfm2": "lfm2",
+}  # fmt: skip
+# there, the rows of a head alternate between its two rotated halves
+_REORDERED = ("llama", "arcee")
+# positions that `rope_freqs.weight` represents, and the architectures that read it
+_STRETCHES, _STRETCHED = ("llama3", "linear"), ("llama", "arcee", "exaone4")
 
 
 def architecture_of(config: Config) -> str:
@@ -218,8 +239,14 @@ def architecture_of(config: Config) -> str:
             " Export it merged."
         )
     positions = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if positions.get("rope_type", positions.get("type", "default")) != "default":
-        raise FailedPrecondition("This base scales its rotary positions, which cannot be represented exactly in GGUF.")
+    kind = positions.get("rope_type", positions.get("type", "default"))
+    if kind != "default" and (kind not in _STRETCHES or found not in _STRETCHED):
+        raise FailedPrecondition(
+            f"This base scales its rotary positions ({kind}), which cannot be represented exactly in GGUF."
+            " Export it merged."
+        )
+    if found == "exaone4" and any(layer.rule.window for layer in spec_of(config).layers):
+        raise FailedPrecondition("llama.cpp has attention windows of its own for this family. Export it merged.")
     return found
 
 
@@ -244,8 +271,10 @@ class TensorNames:
 
     def ordered(self, parameter: str, value: torch.Tensor) -> torch.Tensor:
         """Return the rows of a parameter in llama.cpp's order; `value` is `[rows, ...]`."""
+        if parameter.endswith(".conv.conv.weight"):
+            return value.flatten(1)
         heads = self._heads.get(parameter.split(".")[-2])
-        if self.architecture != _REORDERED or heads is None:
+        if self.architecture not in _REORDERED or heads is None:
             return value
         return alternating_rows(value, heads)
 
