@@ -116,7 +116,8 @@ def test_the_table_of_bases_is_that_of_the_list() -> None:
     rows = {line.split("`")[1]: line for line in bases.table().splitlines() if line.startswith("| `")}
     assert "| Llama 3.2; terms to accept |" in rows["llama-3.2-1b-instruct"]
     assert "| fast | yes | no | yes |" in rows["qwen3-0.6b"]
-    assert "| fast | no | yes | no |" in rows["llama-3.2-1b-instruct"]
+    assert "| fast | yes | yes | no |" in rows["llama-3.2-1b-instruct"]
+    assert "| fast | no | no | no |" in rows["gemma-3-270m-it"]
 
 
 def test_the_list_is_brought_up_to_date_by_a_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
