@@ -148,7 +148,10 @@ def test_it_is_said_how_the_file_was_read(run: Run, tiny: str, tmp_path: Path) -
 
     done = run("data", "surgery", path, "--base-model", tiny)
 
-    assert "Using column 'words' as input and 'kind' as output; this is a guess (--input-column, --output-column)." in done.said
+    assert (
+        "Using column 'words' as input and 'kind' as output; this is a guess (--input-column, --output-column)."
+        in done.said
+    )
     assert "Not used: 'id' (row numbers)." in done.said
     assert "only in an invisible character (U+200B)" in done.said
     assert "most tasks need" not in done.said

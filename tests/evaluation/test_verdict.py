@@ -97,6 +97,18 @@ def test_twelve_rows_are_too_few(share: float) -> None:
     assert "12 rows" in found.verdict.text
 
 
+def test_a_model_that_is_never_right_did_not_help() -> None:
+    """However few the rows are beyond the least, and although nothing else is right either."""
+    rows = [TuningExample(f"Where is item {number}?", f"Aisle {number}, shelf B") for number in range(20)]
+    wrong = ["Aisle 99, shelf A"] * len(rows)
+
+    found = judge(rows, Answers({"majority": wrong, "similar": wrong, "base": wrong, "tuned": wrong}), rows[:0])
+
+    assert kind(found) is VerdictKind.NO_BETTER
+    assert found.verdict is not None
+    assert found.verdict.text.startswith("Tuning did not help: exact match 0% on 20 rows. If the answers are facts")
+
+
 def test_a_small_lead_on_few_rows_needs_more_rows() -> None:
     """An unclear difference gives the number of rows that would settle it."""
     rows = tickets(40)

@@ -108,6 +108,8 @@ def decide(candidates: Sequence[Candidate], scores: Mapping[str, Sequence[float]
     rows = len(scores[TUNED])
     if rows < LEAST_ROWS:
         return _too_few(f"{rows} row{'s' * (rows != 1)}; a verdict needs at least {LEAST_ROWS}")
+    if not any(scores[TUNED]):
+        return Verdict(VerdictKind.NO_BETTER, rivals.nothing_right())
     best = (rivals.best(SIMPLE), rivals.best(PROMPTED))
     as_good = [name for name in best if name and rivals.relation(name) is Relation.NOT_BETTER]
     if len(as_good) == 2 and rivals.relation(as_good[0], ours=as_good[1]) is Relation.BETTER:
@@ -155,6 +157,13 @@ class _Rivals:
         found = self.comparison(name)
         times = (found.interval.high - found.interval.low) / 2 / max(abs(found.difference), _MATTERS)
         return f"; about {max(2, round(times * times))} times as many rows would settle it" if times < 10 else ""
+
+    def nothing_right(self) -> str:
+        metric = TITLES[self.candidates[TUNED].figures[0].metric]
+        return (
+            f"Tuning did not help: {metric} 0% on {len(self.scores[TUNED])} rows. If the answers are facts that their "
+            "inputs do not contain, no number of examples will teach them."
+        )
 
     def facts(self, name: str) -> str:
         ours, theirs, found = self.candidates[TUNED], self.candidates[name], self.comparison(name)
