@@ -215,4 +215,4 @@ def test_an_evaluation_makes_the_probabilities_true(tmp_path: Path, monkeypatch:
         expected = scaled(dict(old.label_probabilities), found.calibration.temperature)
         assert dict(new.label_probabilities) == pytest.approx(expected, rel=0.05)
         assert decided["label"]["probabilities"] == pytest.approx(expected, rel=0.05)
-    assert "calibration error on 20 rows" in model.card().markdown()
+    assert "20 rows are too few to tell how far the probabilities" in model.card().markdown()
