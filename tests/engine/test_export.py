@@ -284,6 +284,20 @@ def test_a_gguf_file_has_the_convolutions_of_lfm2(tmp_path: Path) -> None:
     assert torch.equal(torch.tensor(kernels["blk.2.shortconv.conv.weight"].data), stored.flatten(1))
 
 
+def test_a_base_that_does_not_state_its_positions_is_not_written(tmp_path: Path) -> None:
+    """LFM2 means 1,000,000 then; the file would say 10,000 and be refused by its runtime."""
+    names = ("vocab_size", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads")
+    config = Lfm2Config(**{name: getattr(tiny_config(), name) for name in names}, num_hidden_layers=2)
+    Lfm2ForCausalLM(config).save_pretrained(tmp_path / "b")
+    tiny_tokenizer().save_pretrained(tmp_path / "b")
+    settings = json.loads((tmp_path / "b" / "config.json").read_text("utf-8"))
+    del settings["rope_parameters"]
+    (tmp_path / "b" / "config.json").write_text(json.dumps(settings))
+
+    with pytest.raises(FailedPrecondition, match="does not give rope_theta"):
+        write_base_gguf(tmp_path / "b", tmp_path / "b.gguf", "b")
+
+
 def test_rows_of_rotated_heads_alternate() -> None:
     """The halves of each head are put between each other, as llama.cpp's converter does."""
     rows = torch.arange(8)[:, None]

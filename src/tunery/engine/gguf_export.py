@@ -83,7 +83,6 @@ def _add_facts(writer: Any, config: Config, kind: str, name: str) -> None:
     import gguf
 
     spec = spec_of(config)
-    stated = config.get("rope_parameters") or {}
     writer.add_name(name)
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16 if kind == "f16" else gguf.LlamaFileType.MOSTLY_Q8_0)
@@ -101,17 +100,25 @@ def _add_facts(writer: Any, config: Config, kind: str, name: str) -> None:
     writer.add_key_length(spec.width)
     writer.add_value_length(spec.width)
     writer.add_rope_dimension_count(spec.width)
-    writer.add_rope_freq_base(float(stated.get("rope_theta") or config.get("rope_theta") or 10_000.0))
+    writer.add_rope_freq_base(_theta(config))
     writer.add_layer_norm_rms_eps(spec.norm.epsilon)
+
+
+def _theta(config: Config) -> float:
+    stated = config.get("rope_parameters") or {}
+    return float(stated.get("rope_theta") or config.get("rope_theta") or 10_000.0)
 
 
 def _stretching(config: Config) -> torch.Tensor | None:
     """Return what llama.cpp divides the plain frequencies by, `[width/2]`; None where they are plain."""
     spec = spec_of(config)
     rotation = spec.rotations["all"]
-    theta = (config.get("rope_parameters") or {}).get("rope_theta") or config.get("rope_theta") or 10_000.0
-    plain = 1.0 / theta ** (torch.arange(0, spec.width, 2, dtype=torch.float) / spec.width)
-    return None if torch.equal(plain, rotation.frequencies) else plain / rotation.frequencies
+    plain = 1.0 / _theta(config) ** (torch.arange(0, spec.width, 2, dtype=torch.float) / spec.width)
+    if torch.equal(plain, rotation.frequencies):
+        return None
+    if architecture_of(config) not in _STRETCHED:
+        raise FailedPrecondition("config.json does not give rope_theta, the base of the rotary positions. Add it.")
+    return plain / rotation.frequencies
 
 
 def _add_tensor(writer: Any, name: str, value: torch.Tensor, kind: str) -> None:

@@ -164,6 +164,7 @@ def _whole_config(folder: Path) -> dict[str, Any]:
 
 
 # `language_model.model.layers` in older files, `model.language_model.layers` in newer ones
+_TEXT_ALONE = re.compile(r"(?:lm_head|model\.(?:layers|embed_tokens|norm))\.")
 _TEXT_PART = re.compile(r"(model\.)?(?:language_model|text_model)\.")
 
 
@@ -171,7 +172,7 @@ def _name_in_text(name: str) -> str | None:
     """Return the name of a tensor in a model for text alone, None if it belongs to another part."""
     found = _TEXT_PART.match(name)
     if found is None:
-        return name if name.startswith("lm_head.") else None
+        return name if _TEXT_ALONE.match(name) else None
     return (found[1] or "") + name[found.end() :]
 
 
