@@ -27,5 +27,5 @@ def test_demo_ends_with_the_verdict_and_fails_when_tuning_did_not_help(tmp_path:
     assert done.stdout.count("billing / ") > 0  # expected answers, side by side with those of both models
     assert "Scores on all 54 rows" in done.stdout
     assert "  0 %  the tuned model" in done.stdout
-    assert "No better than a simple baseline" in done.stdout
+    assert "Tuning did not help: accuracy 0%" in done.stdout
     assert "tunery generate ticket-labels-" in done.stdout

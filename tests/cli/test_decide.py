@@ -121,7 +121,7 @@ def test_an_evaluation_says_how_true_probabilities_are(run: Run, labelled: str, 
     shown = run("evaluate", labelled, new).output
 
     after = json.loads(run("decide", labelled, "message 7", "--json").output)["answers"]["label"]
-    assert "calibration error on 20 rows" in shown
+    assert "20 rows are too few to tell how far the probabilities" in shown
     assert "ANSWER ONLY ABOVE" in shown
     expected = scaled(before["probabilities"], report["calibration"]["temperature"])
     assert after["choice"] == before["choice"]

@@ -103,7 +103,7 @@ def test_a_meter_measures_this_process() -> None:
 
     assert usage.processor_cores > 0
     assert 0 < usage.memory_bytes <= usage.peak_memory_bytes
-    assert meter.processor_seconds > 0.04
+    assert meter.processor_seconds >= 0.03  # the clock may step by 0.01
 
 
 def test_memory_kills_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
