@@ -3,6 +3,7 @@ What a team's database and workers do: the figures of docs/scale.md.
 
     python -m benchmarks.scale control     # claims and ends a second with many tasks queued, SQLite and PostgreSQL
     python -m benchmarks.scale takeover    # the worker of a task is killed or frozen, and another one continues
+    python -m benchmarks.scale router      # 20,000 questions for 400 adapters on four engines, of which one is lost
 
 PostgreSQL comes from Debian's package and is started here, with fsync on; the store is a folder.
 """
@@ -11,12 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -30,24 +33,30 @@ from sqlalchemy import insert, select
 from tests.engine.tiny_bases import make_folder
 from tests.postgres import serving_postgres
 from tests.service.samples import a_request
+from tests.service.vllm_double import Double, Running, listening
 from tunery.config import ALONE, Shared
 from tunery.engine.catalog import Catalog
-from tunery.errors import InvalidArgument
+from tunery.engine.encoding import Encoder
+from tunery.engine.tokenizer import Tokenizer
+from tunery.errors import InvalidArgument, TuneryError
+from tunery.files import publish
+from tunery.service.answering_child import Question
 from tunery.service.database.models import _task_to_row
 from tunery.service.database.tables import tuned_models, tuning_tasks
 from tunery.service.library import Library
 from tunery.service.tuning import TuningRequest
-from tunery.types import DataFacts, Hyperparameters, Phase, State, TunedModel, TuningExample
+from tunery.types import DataFacts, Hyperparameters, Phase, State, TunedModel, TuningExample, Turn
 
 QUEUED, USERS = 20_000, 50
 SECONDS = 5.0
 WORKERS = 3
+QUESTIONS, AT_ONCE, ADAPTERS = 20_000, 32, 400
 TAKEOVERS = 1  # of each kind
 EPOCHS = 8
 
 
 def main() -> None:
-    kinds: dict[str, Callable[[], None]] = {"control": control, "takeover": takeover}
+    kinds: dict[str, Callable[[], None]] = {"control": control, "takeover": takeover, "router": router}
     for name in sys.argv[1:] or list(kinds):
         kinds[name]()
 
@@ -89,6 +98,60 @@ def takeover() -> None:
                         worker.send_signal(signal.SIGCONT)
                         if worker.poll() is not None:
                             workers[workers.index(worker)] = stack.enter_context(_worker(home, shared))
+
+
+def router() -> None:
+    """
+    Print how many answers were of a wrong adapter while one of four engines is lost in the middle.
+
+    The engines are doubles that answer with a text in the adapter's own folder.
+    """
+    draw = random.Random(0)
+    with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
+        folder = Path(place)
+        Catalog(folder / "home").add(str(make_folder(folder / "base", max_position_embeddings=512)), "tiny")
+        encoder = Encoder(Tokenizer.read(folder / "base"), 512)
+        adapters = [_canary(folder / "adapters", number) for number in range(ADAPTERS)]
+        doubles = [stack.enter_context(listening(_engine(encoder))) for _ in range(3)]
+        with listening(_engine(encoder)) as lost:
+            child = Running(folder / "home", [double.url for double in (*doubles, lost)])
+            first = _asked(child, adapters, draw, QUESTIONS // 2)
+            lost.fault = "cut"  # what it is answering breaks off
+            second = _asked(child, adapters, draw, 4 * AT_ONCE)
+        third = _asked(child, adapters, draw, QUESTIONS // 2)
+    found = first + second + third
+    loads = [len(double.loads) for double in (*doubles, lost)]
+    print(f"{found.total():,} questions, {ADAPTERS} adapters, four engines, one lost: {dict(found)}; loads {loads}")
+
+
+def _asked(child: Running, adapters: list[tuple[Path, str]], draw: random.Random, count: int) -> Counter[str]:
+    """Ask for adapters, a few of them often, and count right, wrong and refused answers."""
+    found: Counter[str] = Counter()
+    weights = [1 / (rank + 1) for rank in range(len(adapters))]
+    for _ in range(0, count, AT_ONCE):
+        chosen = draw.choices(adapters, weights, k=AT_ONCE)
+        questions = [Question("tiny", (Turn("user", "7"),), adapter=adapter) for adapter in chosen]
+        for (path, _), answer in zip(chosen, child.ask(*questions), strict=True):
+            is_refused = isinstance(answer, TuneryError)
+            found["refused" if is_refused else "right" if answer == _canary_of(path) else "wrong"] += 1
+    return found
+
+
+def _engine(encoder: Encoder) -> Double:
+    double = Double(encoder)
+    double.answer = lambda path, *_: ([*encoder.tokenizer.encode(_canary_of(Path(str(path))))], "stop")
+    return double
+
+
+def _canary(folder: Path, number: int) -> tuple[Path, str]:
+    def write(to: Path) -> None:
+        (to / "adapter_config.json").write_text(f"adapter {number}")
+
+    return folder / str(number), publish(folder / str(number), write)
+
+
+def _canary_of(folder: Path) -> str:
+    return (folder / "adapter_config.json").read_text()
 
 
 def _tuned(library: Library, home: Path, disturb: Callable[[Library, TunedModel], None]) -> str:

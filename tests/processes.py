@@ -57,6 +57,7 @@ PLACES = frozenset(
         "engine/test_lanes.py::test_a_forked_process_has_two_lanes_as_well",
         "server/test_access_matrix.py::test_only_allowed_callers_come_in[ExportTunedModel]",
         "server/test_access_matrix.py::test_only_allowed_callers_come_in[ParseDataset]",
+        "server/test_engines.py",
         "server/test_estimates.py::test_a_first_guess_becomes_a_measurement",
         "server/test_paths.py::test_no_id_leads_out_of_the_data_folder",
         "server/test_serve.py::test_a_server_that_is_not_secured_stays_on_this_machine",

@@ -341,6 +341,14 @@ def serve(
         bool,
         option("Run tuning jobs too, instead of leaving them to `tunery worker`.", "tune", "--tuning/--no-tuning"),
     ] = True,
+    vllm_url: Annotated[
+        list[str] | None,
+        option("Answer with this vLLM server; may be given several times. [BASE=]URL", "answer here", metavar="URL"),
+    ] = None,
+    vllm_adapters: Annotated[
+        Path | None,
+        option("Folder in which the vLLM servers find adapters, under the same path.", "data folder", metavar="FOLDER"),
+    ] = None,
     open_browser: Annotated[bool, option("Open the Studio, signed in.", "print the link", "--open")] = False,
     log_format: Annotated[
         LogFormat, option("Log format on standard error: text or json.", "text", metavar="FORMAT")
@@ -351,6 +359,7 @@ def serve(
     from tunery.server.monitoring import start_logging
     from tunery.server.serve import ServerSettings
     from tunery.server.serve import serve as run
+    from tunery.service.vllm import EngineAddress
 
     settings = ServerSettings(
         config.data_folder(),
@@ -363,6 +372,8 @@ def serve(
         evaluates=evaluation,
         shared=config.shared(),
         tunes=tuning,
+        engines=tuple(map(EngineAddress.read, vllm_url or ())),
+        engines_folder=None if vllm_adapters is None else vllm_adapters.absolute(),
     )
     start_logging(log_format)
     run(settings, lambda services: _say_ready(services, open_browser=open_browser))

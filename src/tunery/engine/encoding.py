@@ -13,7 +13,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,14 @@ from tokenizers import Tokenizer as Backend
 
 from tunery.data.checks import long_outputs
 from tunery.engine.catalog import Catalog
-from tunery.engine.chat_templates import asks_for_date
+from tunery.engine.chat_templates import asks_for_date, knows_thinking
 from tunery.engine.rows import EncodedExample as EncodedExample
 from tunery.engine.rows import shared_prefix_tokens as shared_prefix_tokens
 from tunery.engine.tokenizer import Tokenizer
 from tunery.errors import DatasetInvalid, InvalidArgument
 from tunery.types import BASE_RENDERING, CatalogEntry, Rendering, TuningExample, Turn
 
+KEPT_ENCODERS = 64  # of models that are rendered in their own way; made again in milliseconds
 LOST_CHARACTER = "\ufffd"  # what a decoder writes for bytes that are not a character
 _LOST_CHARACTER_IN_TOKENS = (
     "ï¿½",
@@ -215,6 +216,31 @@ class Encoder:
         return end
 
 
+class Encoders:
+    """
+    The encoders of one base: `plain`, and one for each other way in which its template can be rendered.
+
+    A tuned model needs one of its own only if the template asks for the date, or it thinks.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, window_tokens: int) -> None:
+        self.plain = Encoder(tokenizer, window_tokens)
+        self._others = lru_cache(KEPT_ENCODERS)(partial(Encoder, tokenizer, window_tokens))
+
+    @classmethod
+    def read(cls, entry: CatalogEntry, data_folder: Path) -> Encoders:
+        """Return the encoders of a base without loading its weights."""
+        return cls(Tokenizer.read(_folder_of(entry, data_folder)), entry.input_token_limit)
+
+    def of(self, rendering: Rendering) -> Encoder:
+        """Return the encoder for prompts that are rendered like this."""
+        template = self.plain.tokenizer.chat_template
+        date = rendering.date if asks_for_date(template) else None
+        thinking = rendering.thinking if knows_thinking(template) else False
+        told = Rendering(date, thinking)
+        return self.plain if told == self.plain.rendering else self._others(told)
+
+
 class ControlTokens:
     """
     The control tokens of a tokenizer, and how a text that spells one is encoded without it.
@@ -335,5 +361,8 @@ def encoded(entry: CatalogEntry, data_folder: Path, examples: Sequence[TuningExa
 
 
 def _encoder_of(entry: CatalogEntry, data_folder: Path, window_tokens: int) -> Encoder:
-    folder = Catalog(data_folder).folder(entry.alias_of or entry.name)
-    return Encoder(Tokenizer.read(folder), window_tokens)
+    return Encoder(Tokenizer.read(_folder_of(entry, data_folder)), window_tokens)
+
+
+def _folder_of(entry: CatalogEntry, data_folder: Path) -> Path:
+    return Catalog(data_folder).folder(entry.alias_of or entry.name)

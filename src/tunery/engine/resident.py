@@ -25,9 +25,8 @@ from tunery.engine.answers.guides import Guides
 from tunery.engine.answers.native.step import CompiledStep
 from tunery.engine.answers.prefixes import PrefixStore
 from tunery.engine.catalog import Catalog
-from tunery.engine.chat_templates import asks_for_date, knows_thinking
 from tunery.engine.conversion import has_four_bit_weights
-from tunery.engine.encoding import EncodedExample, Encoder
+from tunery.engine.encoding import EncodedExample, Encoder, Encoders
 from tunery.engine.integrity import BaseCheck
 from tunery.engine.lora import Adapter
 from tunery.engine.network import Network
@@ -44,8 +43,6 @@ from tunery.types import (
     WeightFormat,
 )
 
-KEPT_ENCODERS = 64  # of models that are rendered in their own way; made again in milliseconds
-
 _log = logging.getLogger("tunery.engine")
 
 ASKED_TOKENS = 16  # of answers that only have to be distinguished
@@ -59,9 +56,8 @@ class ResidentBase:
     def __init__(self, loaded: base.Base) -> None:
         self.name, self.digest, self.folder, self.entry = loaded.name, loaded.digest, loaded.folder, loaded.entry
         self.network, self.notice = loaded.network, loaded.notice
-        self.encoder = Encoder(loaded.tokenizer, loaded.window_tokens)
-        # a tuned model has an encoder of its own only if the template asks for the date, or it thinks
-        self._encoder = lru_cache(KEPT_ENCODERS)(partial(Encoder, loaded.tokenizer, loaded.window_tokens))
+        self.encoders = Encoders(loaded.tokenizer, loaded.window_tokens)
+        self.encoder = self.encoders.plain
         self._slots = count(1)
         self._renderings: dict[int | None, Rendering] = {}
         self.prefixes = PrefixStore()
@@ -73,11 +69,7 @@ class ResidentBase:
 
     def encoder_for(self, rendering: Rendering) -> Encoder:
         """Return the encoder for prompts that are rendered like this."""
-        template = self.encoder.tokenizer.chat_template
-        date = rendering.date if asks_for_date(template) else None
-        thinking = rendering.thinking if knows_thinking(template) else False
-        told = Rendering(date, thinking)
-        return self.encoder if told == self.encoder.rendering else self._encoder(told)
+        return self.encoders.of(rendering)
 
     def rendering_of(self, slot: int | None) -> Rendering:
         """Return how the prompts for a slot are rendered."""

@@ -12,7 +12,8 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -33,6 +34,7 @@ from tunery.service.bases import Downloads
 from tunery.service.creation import Creation, Estimates
 from tunery.service.library import Library
 from tunery.service.reports import DataChecks, DataCurves, Evaluations
+from tunery.service.vllm import EngineAddress, vllm_child
 from tunery.service.worker import Worker
 
 RECEIVED_BYTES = 128 * 1024
@@ -56,6 +58,16 @@ class ServerSettings:
     evaluates: bool = True  # tuned models with held-out rows, automatically
     shared: Shared = ALONE
     tunes: bool = True  # whether to run tuning jobs too; otherwise workers elsewhere do
+    engines: tuple[EngineAddress, ...] = ()  # vLLM servers that answer; none: this machine does
+    engines_folder: Path | None = None  # where they find adapters, if they don't see the data folder
+
+    def answering(self, warm_base: str | None) -> Answering:
+        """Return what answers: this machine or the engines."""
+        if not self.engines:
+            return Answering(self.data_folder, warm_base=warm_base)
+        engines = [replace(each, base_model=each.base_model or self.default_base) for each in self.engines]
+        main = partial(vllm_child, engines=engines, adapters=self.engines_folder)
+        return Answering(self.data_folder, warm_base=warm_base, main=main)
 
 
 def serve(settings: ServerSettings, on_ready: Callable[[Services], None]) -> None:
@@ -105,7 +117,7 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
     catalog = Catalog(settings.data_folder, settings.default_base)
     warm_base = settings.default_base if catalog.is_present(settings.default_base) else None
     with Library.own(settings.data_folder, address, settings.shared) as library:
-        answering = Answering(settings.data_folder, warm_base=warm_base)
+        answering = settings.answering(warm_base)
         evaluations = Evaluations(library, answering, catalog)
         data_checks, data_curves = DataChecks(library, catalog), DataCurves(library, catalog)
         reports = (evaluations, data_checks, data_curves)

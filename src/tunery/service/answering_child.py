@@ -26,7 +26,7 @@ from tunery.types import BASE_RENDERING, Rendering, SamplingSettings, TuningExam
 
 if TYPE_CHECKING:
     from tunery.engine.answers.generator import Generator, Piece
-    from tunery.engine.encoding import EncodedExample
+    from tunery.engine.encoding import EncodedExample, Encoder
     from tunery.engine.resident import ResidentBase
 
 MAX_WAIT_SECONDS = 30.0  # a question that waits longer is refused
@@ -387,10 +387,11 @@ class AnsweringChild:
                 self._channel.send(Counted(number, len(prompt)))
             case CountRows(number, base_model, examples, user):
                 resident = self._loaded(base_model).resident
-                self._portions[user] = number, counted_in_portions(number, resident, examples)
+                weight_bytes = resident.network.dtype.itemsize
+                self._portions[user] = number, counted_in_portions(number, resident.encoder, weight_bytes, examples)
             case RenderRows(number, base_model, examples, user):
-                resident = self._loaded(base_model).resident
-                self._portions[user] = number, _rendered_in_portions(number, resident, examples)
+                encoder = self._loaded(base_model).resident.encoder
+                self._portions[user] = number, rendered_in_portions(number, encoder, examples)
 
     def _read_portion(self, user: str) -> None:
         number, portions = self._portions[user]
@@ -525,11 +526,12 @@ def _too_late() -> DeadlineExceeded:
 
 def count_rows(number: int, resident: ResidentBase, examples: Sequence[TuningExample]) -> RowsCounted:
     """Count the tokens of examples as tuning reads them."""
-    return next(done for done in counted_in_portions(number, resident, examples) if done is not None)
+    portions = counted_in_portions(number, resident.encoder, resident.network.dtype.itemsize, examples)
+    return next(done for done in portions if done is not None)
 
 
 def counted_in_portions(
-    number: int, resident: ResidentBase, examples: Sequence[TuningExample]
+    number: int, encoder: Encoder, weight_bytes: int, examples: Sequence[TuningExample]
 ) -> Iterator[RowsCounted | None]:
     """Count the tokens of examples as tuning reads them: yield None after each portion, the counts at the end."""
     from tunery.engine.encoding import shared_prefix_tokens
@@ -537,28 +539,29 @@ def counted_in_portions(
     beyond: dict[int, int] = {}
     rows: list[EncodedExample] = []
     for start, portion in _portions(examples):
-        found = resident.encoder.outputs_beyond_window(portion)
+        found = encoder.outputs_beyond_window(portion)
         beyond |= {start + place: tokens for place, tokens in found.items()}
         yield None
     for _, portion in [] if beyond else _portions(examples):
-        rows += map(resident.encoder.example, portion)
+        rows += map(encoder.example, portion)
         yield None
     yield RowsCounted(
         number,
         tuple(len(row.token_ids) for row in rows),
         tuple(place for place, row in enumerate(rows) if row.was_cut),
         shared_prefix_tokens(rows) if len(rows) > 1 else 0,
-        resident.network.dtype.itemsize,
+        weight_bytes,
         beyond,
     )
 
 
-def _rendered_in_portions(
-    number: int, resident: ResidentBase, examples: Sequence[TuningExample]
+def rendered_in_portions(
+    number: int, encoder: Encoder, examples: Sequence[TuningExample]
 ) -> Iterator[RowsRendered | None]:
+    """Render examples as tuning reads them: yield None after each portion, the texts at the end."""
     texts: list[str] = []
     for _, portion in _portions(examples):
-        texts += map(resident.encoder.row_text, portion)
+        texts += map(encoder.row_text, portion)
         yield None
     yield RowsRendered(number, tuple(texts))
 

@@ -161,9 +161,17 @@ def _grammar(form: AnswerForm) -> str:
 
     if form.pattern is not None:
         return str(LLMatcher.grammar_from_regex(form.pattern))
+    schema = read_schema(form)
     try:
-        schema = _checked(json.loads(form.json_schema or "{}"))
         return str(LLMatcher.grammar_from_json_schema(schema, defaults=_STYLE))
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"The JSON schema cannot be read: {error}.") from error
+
+
+def read_schema(form: AnswerForm) -> Any:
+    """Return the JSON schema of a form; raises InvalidArgument if it cannot be enforced."""
+    try:
+        return _checked(json.loads(form.json_schema or "{}"))
     except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"The JSON schema cannot be read: {error}.") from error
 

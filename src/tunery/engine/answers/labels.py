@@ -8,13 +8,15 @@ single tokens, are read together, and what they have in common is read once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from tunery.engine.answers.drawing import next_token
+from tunery.engine.answers.drawing import TextStream, next_token
+from tunery.engine.encoding import Encoder
 from tunery.engine.rows import EncodedExample, shared_prefix_tokens
 from tunery.errors import InvalidArgument
 from tunery.types import SamplingSettings
@@ -111,6 +113,47 @@ def chosen_label(probabilities: Tensor, settings: SamplingSettings, random: torc
     if settings.temperature == 0:
         return int(probabilities.argmax())
     return int(torch.multinomial(torch.softmax(probabilities.log() / settings.temperature, 0), 1, generator=random))
+
+
+@dataclass(frozen=True, slots=True)
+class LabelAnswer:
+    """An answer that is one of some labels; `ranked` are their probabilities, the likeliest first."""
+
+    text: str
+    finish_reason: str
+    tokens: int
+    ranked: tuple[tuple[str, float], ...]
+
+
+def label_answer(scores: Sequence[float], settings: SamplingSettings, encoder: Encoder) -> LabelAnswer:
+    """Return the answer to a prompt after which the labels of a form have these log-likelihoods."""
+    form = settings.form
+    assert form is not None
+    probabilities = torch.softmax(torch.tensor(scores, dtype=torch.float64), 0)
+    place = chosen_label(probabilities, settings, torch.Generator().manual_seed(settings.seed))
+    told = calibrated(probabilities, form.label_temperature).tolist()
+    ranked = tuple(sorted(zip(form.labels, told, strict=True), key=lambda pair: -pair[1]))
+    tokens = encoder.answers([form.labels[max(place, 0)]])[0]
+    if form.is_own and place >= 0:
+        return LabelAnswer(*_spelled(tokens, settings, encoder), ranked)
+    text = form.labels[place] if place >= 0 else form.none_label
+    return LabelAnswer(text, "STOP", len(tokens) - 1, ranked)
+
+
+def _spelled(tokens: Sequence[int], settings: SamplingSettings, encoder: Encoder) -> tuple[str, str, int]:
+    """Return the text that these tokens give if they are drawn one by one, why it ends, and the number of tokens."""
+    stops = settings.stop_sequences
+    stream = TextStream(encoder.text, encoder.whole_text, stops, is_additive=encoder.is_additive)
+    text = ""
+    for count, token in enumerate(tokens):
+        if token in encoder.stop_token_ids:
+            return text + stream.flush(), "STOP", count
+        text += stream.push(token)
+        if stream.is_stopped:
+            return text, "STOP", count + 1
+        if count + 1 >= settings.max_output_tokens:
+            return text + stream.flush(), "MAX_TOKENS", count + 1
+    return text + stream.flush(), "STOP", len(tokens)
 
 
 def _portions(labels: Sequence[tuple[int, ...]], tokens: int) -> list[list[tuple[int, ...]]]:
