@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,6 +21,7 @@ from tunery.engine.encoding import EncodedExample
 from tunery.engine.packing import ROUND_TOKENS, pack
 from tunery.service.answering import Answering
 from tunery.service.creation import (
+    FORWARD_SHARE,
     Estimates,
     Pace,
     RowCounts,
@@ -31,6 +34,7 @@ from tunery.service.creation import (
     times_of,
 )
 from tunery.service.library import Library
+from tunery.service.process import MachineLoad
 from tunery.types import CatalogEntry, DataFacts, Hyperparameters, Phase, TuningExample, TuningSnapshot, TuningTask
 
 DEFAULTS = Hyperparameters().resolve()
@@ -144,21 +148,22 @@ def a_task(times: list[float], steps_per_epoch: int, end: float, **changes: Any)
 
 
 def test_where_the_time_of_a_task_went() -> None:
-    """Steps of half a second, one of an hour that is left out, 2 s after an epoch, 3 s around it all."""
+    """Steps of half a second, one of an hour that is left out, 2 s after an epoch, 2 s before and 1 s after it all."""
     times = [2.5, 3, 3.5, 4, 6.5, 7, 3607, 3607.5]
 
-    assert times_of(a_task(times, 4, 3608.5)) == Times(0.5, 2.0, 3.0)
+    assert times_of(a_task(times, 4, 3608.5)) == Times(0.5, 2.0, 2.0, 1.0)
     assert times_of(a_task(times[:3], 4, 4)) is None
 
 
-def test_held_out_rows_and_labels_take_time_too() -> None:
+def test_held_out_rows_take_time_too() -> None:
     """What was measured without them is scaled to a task with them, and to more epochs."""
-    pace = Pace.of(Work(learned=40, held_out=0), a_task([2.5, 3, 3.5, 4, 6.5, 7, 7.5, 8], 4, 9), Times(0.5, 2.0, 3.0))
+    pace = Pace.of(
+        Work(learned=40, held_out=0), a_task([2.5, 3, 3.5, 4, 6.5, 7, 7.5, 8], 4, 9), Times(0.5, 2.0, 2.0, 1.0)
+    )
 
     assert pace.seconds(Work(40, 0), 2) == 3.0 + 2.0 + 4.0
     assert pace.seconds(Work(40, 60), 2) == pytest.approx(3.0 + 2.0 + 4.0 + 2.0)
     assert pace.seconds(Work(40, 0), 4) == 3.0 + 6.0 + 8.0
-    assert pace.seconds(Work(40, 0, uses_labels=True), 2) == pytest.approx(5.0 + 4.0 * 1.3)
 
 
 def test_the_time_left_follows_from_the_last_steps() -> None:
@@ -175,3 +180,45 @@ def test_the_time_left_follows_from_the_last_steps() -> None:
     waits = a_task([1, 2, 3, 4, 10, 11, 12, 13], 4, 0, phase=Phase.RUNNING, completed_steps=6)
     assert seconds_left(replace(waits, snapshots=waits.snapshots[:6])) == 2 * 1.0 + 5.0  # steps, and after the last
     assert seconds_left(replace(running, phase=Phase.CANCELLED)) is None
+
+
+def test_slow_steps_between_fast_ones_count() -> None:
+    """On a busy machine every third step takes five times as long: the mean of 21 s for nine steps, not the median."""
+    at, now = [], 0.0
+    for number in range(13):
+        now += 5.0 if number % 3 == 2 else 1.0
+        at.append(now)
+    running = a_task(at, 100, 0, phase=Phase.RUNNING, completed_steps=13)
+    left = seconds_left(replace(running, total_steps=22))
+
+    assert left == pytest.approx(9 * fmean([b - a for a, b in pairwise(at)]), abs=0.1)
+
+
+def test_what_is_not_shown_yet_is_taken_from_finished_tasks() -> None:
+    """Three epochs of four steps: this one takes 2 s a step where others took 1 s, so all of theirs is doubled."""
+    running = a_task([2.0, 4.0, 6.0, 8.0], 100, 0, phase=Phase.RUNNING, completed_steps=4, total_steps=12)
+    running = replace(running, hyperparameters=Hyperparameters(epoch_count=3))
+    work = Work(learned=40, held_out=0)
+    others = [Pace(token=0.1, epoch=3.0, before=9.0, after=5.0)]
+
+    assert seconds_left(running) == 16.0
+    assert seconds_left(running, work, others) == 16.0 + 2 * 2 * 3.0 + 2 * 5.0
+    held_out = FORWARD_SHARE * 60 * 2 * 12 / (40 * 3)
+    assert seconds_left(running, Work(40, 60), others) == pytest.approx(38.0 + 3 * held_out, abs=0.1)
+
+
+def test_other_programs_make_it_longer(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half as long again and more while they keep half of the cores busy; nothing is said about an unknown machine."""
+    monkeypatch.setattr("tunery.service.creation.os.cpu_count", lambda: 2)
+    request = a_request(base_model="tiny")
+    sent = [(row.text_input, row.output) for row in request.examples]
+    found = {}
+    with Library.own(home) as library:
+        for others in (None, 0.0, 1.0, 2.0, 9.0):
+            load = cast(MachineLoad, SimpleNamespace(others=lambda *_, known=others: known))
+            estimates = Estimates(cast(Answering, CountingHere(home)), library, Catalog(home), load)
+            found[others] = estimates.of(request, sent).seconds[0]
+
+    assert found[None] == found[0.0]
+    assert found[1.0] / found[0.0] == pytest.approx(2.1)
+    assert found[9.0] == found[2.0] == pytest.approx(3.2 * found[0.0])

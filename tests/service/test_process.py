@@ -15,7 +15,7 @@ import pytest
 
 from tests.chaos.served import wait_until
 from tunery.service import process
-from tunery.service.process import Channel, Child, Meter, memory_kills
+from tunery.service.process import Channel, Child, MachineLoad, Meter, memory_kills
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither kill -9 nor SIGSTOP")
 
@@ -104,6 +104,38 @@ def test_a_meter_measures_this_process() -> None:
     assert usage.processor_cores > 0
     assert 0 < usage.memory_bytes <= usage.peak_memory_bytes
     assert meter.processor_seconds >= 0.03  # the clock may step by 0.01
+
+
+def test_the_load_of_other_programs_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both cores were busy for ten seconds, 4 s of it with our own processes; a new child starts from nothing."""
+    machine, own = iter([100.0, 120.0, 140.0]), iter([{1: 5.0, 2: 7.0}, {1: 6.0, 2: 10.0}, {1: 6.0, 3: 2.0}])
+    clock = iter([1000.0, 1010.0, 1020.0])
+    times: dict[int, float] = {}
+    monkeypatch.setattr(process, "_machine_seconds", lambda: times.update(next(own)) or next(machine))
+    monkeypatch.setattr(process, "_seconds_of", lambda pid: times.get(pid, 0.0))
+    monkeypatch.setattr(process.os, "getpid", lambda: 1)
+    monkeypatch.setattr(process.time, "time", lambda: next(clock))
+    load = MachineLoad(lambda: [2 if 3 not in times else 3, None])
+
+    for _ in range(3):
+        load._sample()
+
+    assert load.others(990, 1010) == (20 - 4) / 10
+    assert load.others(1010, 1030) == (20 - 2) / 10
+    assert load.others(1005, 1015) is None  # a single sample
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc/stat")
+def test_this_machine_tells_its_load() -> None:
+    """A number of cores, once two samples are far enough apart."""
+    load = MachineLoad(list)
+    load._sample()
+    time.sleep(1.05)
+
+    others = load.others()
+
+    assert others is not None
+    assert 0 <= others <= (os.cpu_count() or 1) + 0.5
 
 
 def test_memory_kills_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

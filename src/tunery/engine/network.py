@@ -7,7 +7,8 @@ On a CPU, the packed pass has two lanes (`lanes.py`), each a call with its own p
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -161,12 +162,8 @@ class Network:
 
     def add_gradient(self, rows: Sequence[EncodedExample], weight: float = 1.0, *, share_prefix: bool = True) -> float:
         """Add the gradient of `weight` × loss to the tensor passed to `install`; return the loss like `loss`."""
-        try:
+        with self._gathered():
             return self._pass(rows, weight, share_prefix=share_prefix)
-        finally:  # after a failure too, so that the gradient to be discarded is all in one place
-            if self._grad is not None and self._second_grad is not None:
-                self._grad.add_(self._second_grad)
-                self._second_grad.zero_()
 
     @torch.no_grad()
     def add_label_gradient(
@@ -180,14 +177,35 @@ class Network:
         Add the gradient of the weighted sum of two losses; return both as sums in nats, the plain one and that of
         labels.
 
-        `options` are the complete answers, which include the answer of each row. This takes a single lane, because
-        the probability of an option depends on all of them.
+        `options` are the complete answers, which include the answer of each row. Each lane takes half of the rows,
+        because the probability of an option depends on all others after the same prompt.
         """
         self._refresh()
-        right = tuple(options.index(row.token_ids[row.answer_offset :]) for row in rows)
-        how = Options(tuple(map(len, options)), right, plain_weight, label_weight)
-        plain, labels = self._lane(pack_options(rows, options), _OptionsObjective(self.head, how), 0).tolist()
+        lengths = tuple(map(len, options))
+
+        def work(part: Sequence[EncodedExample], number: int) -> Tensor:
+            right = tuple(options.index(row.token_ids[row.answer_offset :]) for row in part)
+            how = Options(lengths, right, plain_weight, label_weight)
+            return self._lane(pack_options(part, options), _OptionsObjective(self.head, how), number)
+
+        with self._gathered():
+            if self._lanes is None or len(rows) < 2:
+                plain, labels = work(rows, 0).tolist()
+            else:
+                cut = _middle([len(row.token_ids) for row in rows])
+                first, second = self._lanes.run((lambda: work(rows[:cut], 0), lambda: work(rows[cut:], 1)), Handover())
+                plain, labels = (first + second).tolist()
         return plain, labels
+
+    @contextmanager
+    def _gathered(self) -> Iterator[None]:
+        """Add the gradients of both lanes after the block; after a failure too, so that all of it can be discarded."""
+        try:
+            yield
+        finally:
+            if self._grad is not None and self._second_grad is not None:
+                self._grad.add_(self._second_grad)
+                self._second_grad.zero_()
 
     @torch.no_grad()
     def _pass(self, rows: Sequence[EncodedExample], weight: float | None, *, share_prefix: bool) -> float:
@@ -262,6 +280,11 @@ class Network:
         """Update the working copies of the adapter being tuned from its weights."""
         if 0 in self._copies:
             self._copies[0].refresh()
+
+
+def _middle(lengths: Sequence[int]) -> int:
+    """Return where to cut two or more rows so that both parts have about as many tokens."""
+    return min(range(1, len(lengths)), key=lambda cut: abs(sum(lengths[:cut]) - sum(lengths[cut:])))
 
 
 def _kept(run: Pass, saved: Tensor | Kept, layer: int) -> Kept:

@@ -532,6 +532,7 @@ def _operation_out(services: Services, seen: Seen, version: str, with_extensions
         version,
         waiting_before=seen.waiting_before,
         seconds_to_start=seen.seconds_to_start,
+        seconds_left=services.estimates.left(seen.model) if with_extensions else None,
         usage=None if services.worker is None else services.worker.usage_of(seen.model.task.id),
         with_extensions=with_extensions,
     )

@@ -33,6 +33,7 @@ from tunery.service.answering import Answering
 from tunery.service.bases import Downloads
 from tunery.service.creation import Creation, Estimates
 from tunery.service.library import Library
+from tunery.service.process import MachineLoad
 from tunery.service.reports import DataChecks, DataCurves, Evaluations
 from tunery.service.vllm import EngineAddress, vllm_child
 from tunery.service.worker import Worker
@@ -126,6 +127,7 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
         worker = None
         if settings.tunes:
             worker = Worker(library, warm_base=warm_base, on_success=on_success, beside=answering.beside_tuning)
+        load = MachineLoad(lambda: [answering.child_pid, worker.child_pid if worker else None])
         accounts = Accounts(
             library.database,
             library.folder,
@@ -137,6 +139,7 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
             accounts.tidy()
             accounts.local_token.start()
             answering.start()
+            load.start()
             if worker is not None:
                 worker.start()
             for kind in reports:
@@ -149,7 +152,7 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
                 accounts=accounts,
                 answering=answering,
                 creation=Creation(library, catalog, answering),
-                estimates=Estimates(answering, library, catalog),
+                estimates=Estimates(answering, library, catalog, load),
                 evaluations=evaluations,
                 data_checks=data_checks,
                 data_curves=data_curves,
@@ -159,6 +162,7 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
             )
         finally:
             accounts.local_token.stop()
+            load.stop()
             downloads.close()
             for kind in reports:
                 kind.stop()

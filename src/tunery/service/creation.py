@@ -13,9 +13,10 @@ import os
 import shutil
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from statistics import median
+from statistics import fmean, median
 
 from tunery.data.checks import long_outputs
 from tunery.data.dataset import Dataset
@@ -26,6 +27,7 @@ from tunery.engine.memory import available_memory, memory_estimate
 from tunery.errors import (
     DataProblem,
     DatasetInvalid,
+    DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,
     Level,
@@ -37,6 +39,7 @@ from tunery.evaluation.contest import set_aside
 from tunery.service.answering import Answering
 from tunery.service.database import tasks
 from tunery.service.library import Library
+from tunery.service.process import MachineLoad
 from tunery.service.tuning import TuningRequest
 from tunery.types import (
     CatalogEntry,
@@ -248,7 +251,10 @@ RECENT_STEPS = 20  # the number of steps after which the pace is representative
 START_SECONDS = 2.0  # a guess: reading the data, publishing
 FORWARD_SHARE = 1 / 3  # of the time of a learned token, for one that is only read: there is no backward pass
 LABEL_TOKENS = 2  # of the shortest label, with its end
-LANES_GAIN = 1.3  # two lanes instead of one (docs/performance.md: 1.24 to 1.40); the loss of labels uses one
+BUSY_CORE = (
+    2.2  # a job takes so much more time if others keep all cores busy: measured 1.9 x with one of two, 3.3 with both
+)
+LONGEST_STEPS = 10  # times the median step; what takes longer was a pause between a kill and a resume
 MEASURED_SPREAD = (0.8, 1.4)  # allows for rows of other lengths and other programs on the machine
 GUESSED_SPREAD = (0.3, 3.0)
 # docs/performance.md: about this many tokens per second and core with the default base, which has this many parameters
@@ -351,9 +357,12 @@ class Estimate:
 class Estimates:
     """Estimates tuning tasks for the API; the answering child counts the tokens."""
 
-    def __init__(self, answering: Answering, library: Library, catalog: Catalog) -> None:
-        self._answering, self._library, self._catalog = answering, library, catalog
-        self._remembered: dict[str, Work] = {}  # of finished tasks
+    def __init__(
+        self, answering: Answering, library: Library, catalog: Catalog, load: MachineLoad | None = None
+    ) -> None:
+        self._answering, self._library, self._catalog, self._load = answering, library, catalog, load
+        self._remembered: dict[str, Work] = {}  # of finished and running tasks
+        self._others: dict[str, list[Pace]] = {}  # the pace of finished tasks, for the running one
 
     def of(self, request: TuningRequest, sent: Sequence[tuple[str, str]]) -> Estimate:
         """Return what a task would take; `sent` are its examples in order. Raises DeadlineExceeded."""
@@ -386,6 +395,21 @@ class Estimates:
             facts=rows_and_labels(request.examples, request.held_out),
         )
 
+    def left(self, model: TunedModel) -> float | None:
+        """Return the seconds left of a running task, None if they are not known; see `seconds_left`."""
+        task = model.task
+        if task.phase is not Phase.RUNNING or len(task.snapshots) < LEAST_STEPS:
+            return None
+        if task.id not in self._others:  # whoever polls need not wait until rows are counted
+            self._others = {task.id: []}
+            threading.Thread(target=self._look_at_others, args=(model,), name="estimate", daemon=True).start()
+        return seconds_left(task, self._remembered.get(task.id), self._others.get(task.id, ()))
+
+    def _look_at_others(self, model: TunedModel) -> None:
+        with suppress(DeadlineExceeded, ResourceExhausted, Unavailable):  # then the task itself has to do
+            self._work_of(model.task, model.base_model)
+            self._others = {model.task.id: self._measured(model.base_model)}
+
     def _memory(self, request: TuningRequest) -> MemoryEstimate:
         longest = longest_examples(request.examples, request.hyperparameters.batch_size)
         counted = self._answering.count_rows(request.base_model, tuple(longest), request.user_id)
@@ -409,16 +433,17 @@ class Estimates:
             labels = tuple(TuningExample(shortest, label) for label in dict.fromkeys(row.output for row in rows))
             sizes = self._answering.count_rows(base_model, labels, user).tokens
             learned += count * sum(size - min(sizes) + LABEL_TOKENS for size in sizes)
-        return Work(learned, sum(tokens[count:]), uses_labels=share > 0)
+        return Work(learned, sum(tokens[count:]))
 
     def _seconds(self, base_model: str, work: Work, epochs: int) -> tuple[tuple[float, float], Source]:
         """Return the range of time for a task, and where it comes from."""
-        found = [pace.seconds(work, epochs) for pace in self._measured(base_model)]
+        now = self._slowness()
+        found = [pace.seconds(work, epochs) * now / pace.slowness for pace in self._measured(base_model)]
         if found:
             return (MEASURED_SPREAD[0] * min(found), MEASURED_SPREAD[1] * max(found)), Source.MEASURED
         parameters = self._catalog.resolve(base_model).parameters or _GUESSED_PARAMETERS
         rate = _GUESSED_TOKENS * (os.cpu_count() or 1) * _GUESSED_PARAMETERS / parameters
-        guess = Pace(1 / rate, 0.0, START_SECONDS, uses_labels=work.uses_labels).seconds(work, epochs)
+        guess = now * Pace(1 / rate, 0.0, START_SECONDS, 0.0).seconds(work, epochs)
         return (GUESSED_SPREAD[0] * guess, GUESSED_SPREAD[1] * guess), Source.GUESSED
 
     def _measured(self, base_model: str) -> list[Pace]:
@@ -427,7 +452,20 @@ class Estimates:
         # smaller tasks have too few steps to tell
         timed = [(task, times) for task in last if (times := times_of(task))][:LAST_TASKS]
         works = [(self._work_of(task, base_model), task, times) for task, times in timed]
-        return [Pace.of(work, task, times) for work, task, times in works if work is not None]
+        return [
+            replace(Pace.of(work, task, times), slowness=self._slowness(task))
+            for work, task, times in works
+            if work is not None
+        ]
+
+    def _slowness(self, task: TuningTask | None = None) -> float:
+        """Return how many times longer than on an idle machine a task took, or would take now."""
+        if self._load is None:
+            return 1.0
+        when = () if task is None else (task.start_time, task.complete_time)
+        others = self._load.others(*(moment.timestamp() for moment in when if moment is not None))
+        cores = os.cpu_count() or 1
+        return 1 + BUSY_CORE * min(others or 0.0, cores) / cores
 
     def _work_of(self, task: TuningTask, base_model: str) -> Work | None:
         """Return the work of an epoch of a finished task, None if its model has just been deleted."""
@@ -448,78 +486,100 @@ class Estimates:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Tokens that are learned, and measured on held-out rows, in one epoch; `uses_labels`: with the loss of labels."""
+    """Tokens that are learned, and measured on held-out rows, in one epoch."""
 
     learned: int
     held_out: int
-    uses_labels: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds of a step, of what follows an epoch, and of everything before the first step and after the last."""
+    """Seconds of a step, of what follows an epoch, of everything before the first step, and after the last."""
 
     step: float
     epoch: float
-    rest: float
+    before: float
+    after: float
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds for each token learned, after each epoch besides its held-out rows, and before and after all steps."""
+    """
+    Seconds for each token learned, after each epoch besides its held-out rows, before all steps, and after the last
+    besides its held-out rows; on a machine on which all of it took `slowness` times as long as on an idle one.
+    """
 
     token: float
     epoch: float
-    rest: float
-    uses_labels: bool
+    before: float
+    after: float
+    slowness: float = 1.0
 
     @classmethod
     def of(cls, work: Work, task: TuningTask, times: Times) -> Pace:
         """Return the pace of a finished task."""
         token = times.step * task.total_steps / (work.learned * task.hyperparameters.epoch_count)
         measured = FORWARD_SHARE * work.held_out * token
-        return cls(token, max(0.0, times.epoch - measured), max(0.0, times.rest - measured), work.uses_labels)
+        return cls(token, max(0.0, times.epoch - measured), times.before, max(0.0, times.after - measured))
 
     def seconds(self, work: Work, epochs: int) -> float:
         """Return the seconds of a task at this pace."""
-        token = self.token * LANES_GAIN ** (work.uses_labels - self.uses_labels)
         tokens = work.learned + FORWARD_SHARE * work.held_out
-        return self.rest + (epochs - 1) * self.epoch + epochs * tokens * token
+        return self.before + self.after + (epochs - 1) * self.epoch + epochs * tokens * self.token
 
 
 def times_of(task: TuningTask) -> Times | None:
     """
     Return where the time of a finished task went, None if it has too few steps.
 
-    Medians leave out pauses between a kill and a resume.
+    Pauses between a kill and a resume are left out.
     """
     steps = _step_times(task.snapshots)
     if steps is None or task.start_time is None or task.complete_time is None:
         return None
     first, last = task.snapshots[0].compute_time, task.snapshots[-1].compute_time
     before, after = (first - task.start_time).total_seconds(), (task.complete_time - last).total_seconds()
-    return Times(*steps, max(0.0, before - steps[0]) + after)
+    return Times(*steps, max(0.0, before - steps[0]), after)
 
 
-def seconds_left(task: TuningTask) -> float | None:
-    """Return the time left of a running task at the pace of its last steps; None if it is not known."""
-    times = _step_times(task.snapshots[-RECENT_STEPS:])
-    if task.phase is not Phase.RUNNING or times is None:
+def seconds_left(task: TuningTask, work: Work | None = None, paces: Sequence[Pace] = ()) -> float | None:
+    """
+    Return the time left of a running task at the pace of its last steps; None if it is not known.
+
+    What follows an epoch and the last step is taken from the `paces` of finished tasks, as far as this task has not
+    shown it yet; they may have run on a machine that was more or less busy, so it is scaled like the time of a token.
+    """
+    recent, whole = _step_times(task.snapshots[-RECENT_STEPS:]), _step_times(task.snapshots)
+    if task.phase is not Phase.RUNNING or recent is None or whole is None:
         return None
-    step, epoch = times
-    if task.snapshots[-1].epoch:  # the last epoch that ended may have been before these steps
-        epoch = (_step_times(task.snapshots) or times)[1]
-    epochs = task.hyperparameters.epoch_count - task.snapshots[-1].epoch  # the last one is followed by the end
-    return round(step * (task.total_steps - task.completed_steps) + epoch * epochs, 1)
+    has_shown = task.snapshots[-1].epoch > 0  # what follows an epoch, perhaps before the recent steps
+    step, epoch = recent[0], whole[1]
+    after = epoch
+    epochs = task.hyperparameters.epoch_count
+    if work is not None and work.learned and paces:
+        token = step * task.total_steps / (work.learned * epochs)
+        ratios = [token / pace.token for pace in paces]
+        measured = FORWARD_SHARE * work.held_out * token
+        after = median(ratio * pace.after for ratio, pace in zip(ratios, paces, strict=True)) + measured
+        if not has_shown:
+            epoch = median(ratio * pace.epoch for ratio, pace in zip(ratios, paces, strict=True)) + measured
+    others = max(0, epochs - 1 - task.snapshots[-1].epoch)  # the last epoch is followed by the end
+    return round(step * (task.total_steps - task.completed_steps) + epoch * others + after, 1)
 
 
 def _step_times(curve: Sequence[TuningSnapshot]) -> tuple[float, float] | None:
-    """Return the median seconds of a step and of what follows an epoch; None if the curve is too short."""
+    """Return the mean seconds of a step and of what follows an epoch; None if the curve is too short."""
     if len(curve) < LEAST_STEPS:
         return None
     steps: dict[bool, list[float]] = {False: [], True: []}  # by whether an epoch ended with the step before
     for before, one, after in zip([None, *curve], curve, curve[1:], strict=False):
         ends_epoch = one.epoch > (before.epoch if before else 0)
         steps[ends_epoch].append((after.compute_time - one.compute_time).total_seconds())
-    step = median(steps[False] or steps[True])
-    return (step, max(0.0, median(steps[True]) - step) if steps[True] else 0.0) if step > 0 else None
+    step = _mean(steps[False] or steps[True])
+    return (step, max(0.0, _mean(steps[True]) - step) if steps[True] else 0.0) if step > 0 else None
+
+
+def _mean(seconds: Sequence[float]) -> float:
+    """Return the mean without pauses; a median would leave out the slow steps of a busy machine."""
+    usual = median(seconds)
+    return fmean([one for one in seconds if one <= LONGEST_STEPS * usual])

@@ -14,7 +14,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
@@ -235,6 +236,82 @@ class Meter:
         self._time, self._processor = now, processor
         memory, peak = _memory_bytes()
         return Usage(round(cores, 2), memory, peak)
+
+
+class MachineLoad:
+    """
+    How many cores other programs kept busy in the last hour; `own` are the processes that do not count.
+
+    It knows nothing where there is no /proc/stat, that is, outside of Linux.
+    """
+
+    def __init__(self, own: Callable[[], Sequence[int | None]]) -> None:
+        self._own = own
+        self._busy: deque[tuple[float, float]] = deque(maxlen=_KEPT_SAMPLES)  # time, seconds of other programs since
+        self._before: tuple[float, dict[int, float]] | None = None
+        self._lock = threading.Lock()
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="machine load", daemon=True)
+
+    def start(self) -> None:
+        self._sample()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def others(self, start: float | None = None, end: float = float("inf")) -> float | None:
+        """Return the mean of cores between two times, by default over the last seconds; None if it is not known."""
+        if start is None:
+            self._sample()
+            start = time.time() - _LATELY_SECONDS
+        with self._lock:
+            known = [sample for sample in self._busy if start <= sample[0] <= end]
+        if len(known) < 2 or known[-1][0] - known[0][0] < _LEAST_SECONDS:
+            return None
+        return (known[-1][1] - known[0][1]) / (known[-1][0] - known[0][0])
+
+    def _watch(self) -> None:
+        while not self._is_over.wait(_SAMPLE_SECONDS):
+            self._sample()
+
+    def _sample(self) -> None:
+        now, machine = time.time(), _machine_seconds()
+        if machine is None:
+            return
+        with self._lock:
+            own = {pid: _seconds_of(pid) for pid in (os.getpid(), *self._own()) if pid is not None}
+            seconds, before = self._busy[-1][1] if self._busy else 0.0, self._before
+            if before is not None:
+                ours = sum(max(0.0, value - before[1].get(pid, 0.0)) for pid, value in own.items())
+                seconds += max(0.0, machine - before[0] - ours)
+            self._before = machine, own
+            self._busy.append((now, seconds))
+
+
+_SAMPLE_SECONDS, _KEPT_SAMPLES = 5.0, 720
+_LATELY_SECONDS, _LEAST_SECONDS = 12.0, 1.0
+_IDLE, _WAITING, _GUEST = 3, 4, 8  # among the times of a processor (proc_stat(5)); those of guests count twice
+_USER_TIME, _SYSTEM_TIME = 11, 12  # among the fields of /proc/PID/stat after the name (proc_pid_stat(5))
+
+
+def _machine_seconds() -> float | None:
+    """Return how long all cores together have been busy since the machine started; None if it is not known."""
+    try:
+        times = [int(part) for part in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    except (OSError, ValueError):
+        return None
+    busy = sum(times[:_GUEST]) - times[_IDLE] - times[_WAITING]
+    return busy / os.sysconf("SC_CLK_TCK")
+
+
+def _seconds_of(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[_USER_TIME]) + int(fields[_SYSTEM_TIME])) / os.sysconf("SC_CLK_TCK")
 
 
 def _processor_seconds() -> float:

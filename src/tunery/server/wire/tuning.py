@@ -26,7 +26,6 @@ from tunery.server.wire.messages import (
     enum_name,
     without_extensions,
 )
-from tunery.service.creation import seconds_left
 from tunery.service.tuning import LOCAL_ADDRESS, LOCAL_USER, RUNNING_PHASES, Usage
 from tunery.types import (
     MAX_DATASET_BYTES,
@@ -498,6 +497,7 @@ def operation_out(
     *,
     waiting_before: int | None = None,
     seconds_to_start: float | None = None,
+    seconds_left: float | None = None,
     usage: Usage | None = None,
     with_extensions: bool = False,
 ) -> OperationOut:
@@ -509,7 +509,7 @@ def operation_out(
     """
     # old clients know only the types of v1beta, so /v1 uses them too
     package = f"{TYPE_URL}.{'v1beta' if version == 'v1' else version}"
-    metadata = _metadata(model, package, waiting_before, seconds_to_start, usage)
+    metadata = _metadata(model, package, waiting_before, seconds_to_start, seconds_left, usage)
     out = OperationOut(name=model.operation_name, metadata=metadata)
     match model.task.phase:
         case Phase.SUCCEEDED:
@@ -522,7 +522,12 @@ def operation_out(
 
 
 def _metadata(
-    model: TunedModel, package: str, waiting_before: int | None, seconds_to_start: float | None, usage: Usage | None
+    model: TunedModel,
+    package: str,
+    waiting_before: int | None,
+    seconds_to_start: float | None,
+    seconds_left: float | None,
+    usage: Usage | None,
 ) -> MetadataOut:
     task = model.task
     done = task.total_steps if task.phase is Phase.SUCCEEDED else task.completed_steps
@@ -538,7 +543,7 @@ def _metadata(
         epoch_losses=[epoch_loss_out(loss) for loss in task.epoch_losses] or None,
         advice=advice_out(task),
         curve=curve_out(task),
-        seconds_left=seconds_left(task),
+        seconds_left=seconds_left,
         seconds_to_start=seconds_to_start if task.phase is Phase.QUEUED else None,
         usage=None if usage is None or task.phase not in RUNNING_PHASES else UsageOut(**asdict(usage)),
     )
