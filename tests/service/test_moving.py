@@ -14,6 +14,7 @@ from tests.service.samples import EXAMPLES, a_request, claimed, made_checkpoint,
 from tunery.config import Shared
 from tunery.errors import DataLoss, FailedPrecondition
 from tunery.service import moving
+from tunery.service.backup import back_up, restore
 from tunery.service.database import postgres as module
 from tunery.service.folder import DataFolder
 from tunery.service.library import Library
@@ -152,3 +153,44 @@ def test_an_older_library_moves_too(shared: Shared, home: Path) -> None:
     with Library.open(home, shared) as library:
         assert {model.id for model in library.list()} == {"waiting", "tuned"}
     shutil.rmtree(home)
+
+
+def test_a_backup_of_a_team(shared: Shared, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken while a task runs; deleted and damaged models are treated as in a backup of a folder."""
+    models = {model.id: model for model in fill(home)}
+    to_team(home, shared)
+    gather = moving._gather
+
+    def gather_later(model: TunedModel, there: Library, staged: DataFolder) -> None:
+        if model.id == "deleted":
+            there.delete("deleted")
+        gather(model, there, staged)
+
+    monkeypatch.setattr(moving, "_gather", gather_later)
+    with Library.own(tmp_path / "other", shared=shared) as library:
+        tuned(library, id="deleted")
+        library.heartbeat(claimed(library, id="running"), Phase.RUNNING, Progress(step=2))
+        damaged = tuned(library, id="damaged")
+        for file in (tmp_path / "store" / str(damaged.artifact)).rglob("1.safetensors"):
+            file.write_bytes(b"changed")
+        contents = back_up(tmp_path / "other", tmp_path / "team.tar", shared=shared)
+        assert library.get("running").task.phase is Phase.RUNNING
+    restore(tmp_path / "team.tar", tmp_path / "back")
+
+    assert (contents.tuned_models, contents.adapters, contents.damaged) == (5, 1, ("damaged",))
+    with Library.own(tmp_path / "back") as library:
+        assert {model.id for model in library.list()} == {"tuned", "waiting", "begun", "running", "damaged"}
+        assert models["tuned"] in library.list(with_snapshots=True)
+        assert library.adapter_folder(library.get("tuned")).is_dir()
+        assert library.get("running").task.phase is Phase.QUEUED
+        assert library.get("damaged").task.phase is Phase.FAILED
+
+
+def test_a_backup_of_a_team_without_a_store(database_url: str, home: Path, tmp_path: Path) -> None:
+    """The adapters are in the data folder."""
+    fill(home)
+    shared = Shared(database_url)
+    to_team(home, shared)
+
+    assert back_up(home, tmp_path / "team.tar", shared=shared).adapters == 1
+    assert restore(tmp_path / "team.tar", tmp_path / "back").damaged == ()

@@ -257,7 +257,7 @@ def backup(
     from tunery.service.backup import back_up
 
     doing(f"Writing {file.name}")
-    contents = back_up(config.data_folder(), file, with_bases=with_bases)
+    contents = back_up(config.data_folder(), file, with_bases=with_bases, shared=config.shared())
     terminal.say(f"Backed up {_counts(contents)}.")
     _print_result(file, contents, json=json)
     if contents.damaged:
@@ -274,7 +274,9 @@ def restore(file: BackupFile, json: Json = False) -> None:
     doing(f"Reading {file.name}")
     contents = restored(file, config.data_folder())
     terminal.say(f"Restored {_counts(contents)} to {config.data_folder()}.")
-    terminal.say("Unfinished tuning jobs start again from the beginning. Next: tunery models list")
+    is_shared = config.shared().database_url is not None
+    following = "tunery migrate, to copy it to TUNERY_DATABASE_URL" if is_shared else "tunery models list"
+    terminal.say(f"Unfinished tuning jobs start again from the beginning. Next: {following}")
     _print_result(config.data_folder(), contents, json=json)
 
 

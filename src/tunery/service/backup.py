@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tunery import __version__
+from tunery.config import ALONE, Shared
 from tunery.errors import DISK_FULL, AlreadyExists, DataLoss, FailedPrecondition, NotFound, ResourceExhausted, reason
 from tunery.files import all_below, changed_files, disk_errors, open_published, sha256_of, sync, temporary_folder
 from tunery.service.database import connection as database_file
@@ -28,6 +29,7 @@ from tunery.service.database import models, tasks
 from tunery.service.database.connection import Database
 from tunery.service.folder import RESTORE, DataFolder
 from tunery.service.library import Library
+from tunery.service.moving import gathered
 from tunery.types import TunedModel
 
 MANIFEST = "backup.json"
@@ -48,21 +50,29 @@ class Contents:
     damaged: tuple[str, ...] = ()  # ids of tuned models saved without adapters, names of bases saved without weights
 
 
-def back_up(data_folder: Path, target: Path, *, with_bases: bool = False) -> Contents:
+def back_up(data_folder: Path, target: Path, *, with_bases: bool = False, shared: Shared = ALONE) -> Contents:
     """
-    Write a backup of a data folder; `with_bases` adds the weights of its bases, except those used in place.
+    Write a backup of a data folder, or of the library that it shares with other machines; `with_bases` adds the weights
+    of its bases, except those used in place.
 
     Damaged files are left out and named; a tuned model is then saved without its adapter. Raises AlreadyExists if
     `target` exists, DataLoss if the database is damaged or missing, NotFound if there is no data folder,
     ResourceExhausted if the
     disk is full, FailedPrecondition if `target` cannot be written or a newer tunery made the data folder.
     """
-    folder, target = DataFolder(data_folder), target.expanduser().absolute()
-    folder.require_database()
-    if not folder.database.exists():
-        raise NotFound(f"There is no data folder with tuned models at {data_folder}.")
+    target = target.expanduser().absolute()
     if target.exists():
         raise AlreadyExists(f"{target} already exists. Name another file.")
+    if shared.database_url is None:
+        return _back_up(DataFolder(data_folder), target, with_bases=with_bases)
+    with disk_errors(target.parent), gathered(data_folder, shared, target.parent) as copied:
+        return _back_up(DataFolder(copied), target, with_bases=with_bases)
+
+
+def _back_up(folder: DataFolder, target: Path, *, with_bases: bool) -> Contents:
+    folder.require_database()
+    if not folder.database.exists():
+        raise NotFound(f"There is no data folder with tuned models at {folder.path}.")
     with closing(Database(folder.database, is_writer=False)) as database:
         database_file.is_current_schema(database)  # refuses tables of a newer tunery
     try:

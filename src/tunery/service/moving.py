@@ -1,5 +1,6 @@
 """
-Moving a library between one machine and a team: SQLite and folder to PostgreSQL and store, and back.
+Moving a library between one machine and a team: SQLite and folder to PostgreSQL and store, and back; and a copy of a
+team's library for a backup.
 
 Files are copied first and rows in one transaction, so a process killed in between leaves the target as it was, and the
 same command can simply be run again. What is there already is compared, not copied. The source is never changed.
@@ -7,6 +8,7 @@ same command can simply be run again. What is there already is compared, not cop
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -16,13 +18,13 @@ from tunery.config import Shared
 from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, FolderLocked, NotFound
 from tunery.files import open_published, sync, temporary_folder
 from tunery.service.database import connection as schema
-from tunery.service.database import tasks
+from tunery.service.database import models, tasks
 from tunery.service.database.connection import Database
 from tunery.service.database.postgres import Copied, copy_rows, up_to_date
 from tunery.service.folder import DataFolder
 from tunery.service.library import Library
 from tunery.service.store import Store
-from tunery.types import Phase
+from tunery.types import Phase, TunedModel
 
 MIGRATED = "tunery-migrated.sqlite3"  # the database of a folder whose library is elsewhere now
 
@@ -92,6 +94,52 @@ def from_team(data_folder: Path, shared: Shared) -> Moved:
             (work / folder.database.name).replace(folder.database)
         sync(folder.path)
     return Moved(tuple(tables), adapters, is_final=True)
+
+
+@contextmanager
+def gathered(data_folder: Path, shared: Shared, place: Path) -> Iterator[Path]:
+    """
+    Yield a temporary data folder in `place` with the library of a team, while servers and workers go on.
+
+    Rows are of one moment, adapters come after them; models deleted in between are left out. A damaged adapter is
+    missing, so that whoever reads the folder names it. Bases are those of `data_folder`.
+    """
+    assert shared.database_url is not None
+    folder, store = DataFolder(data_folder), None if shared.store_url is None else Store(shared.store_url)
+    with temporary_folder(".gathered-", place) as work, closing(up_to_date(shared.database_url)) as source:
+        staged = DataFolder(work)
+        with closing(Database(staged.database, is_writer=True)) as target:
+            schema.upgrade(target)
+            with source.reading() as reading, target.writing() as writing:
+                copy_rows(reading, writing)
+            there = Library(folder, source, store)
+            for model in Library(staged, target).list():
+                try:
+                    _gather(model, there, staged)
+                except DataLoss:
+                    if _is_gone(there, model):
+                        with target.writing() as writing:
+                            models.remove_model(writing, model.id)
+        if folder.bases.exists():
+            staged.bases.symlink_to(folder.bases.resolve(), target_is_directory=True)
+        yield work
+
+
+def _gather(model: TunedModel, there: Library, staged: DataFolder) -> None:
+    if model.artifact is None or model.manifest_sha256 is None:
+        return
+    place = staged.path / model.artifact
+    if there.store is not None:
+        there.store.fetch_folder(model.artifact, place, model.manifest_sha256)
+    else:
+        shutil.copytree(open_published(there.folder.path / model.artifact, model.manifest_sha256), place)
+
+
+def _is_gone(there: Library, model: TunedModel) -> bool:
+    try:
+        return there.find(model.id).artifact != model.artifact
+    except NotFound:
+        return True
 
 
 def _owns(stack: ExitStack, folder: DataFolder) -> bool:

@@ -289,11 +289,9 @@ def queue_unfinished(connection: Connection) -> None:
 def begin_unfinished_again(connection: Connection) -> None:
     """Let unfinished tasks start at their first step, because a backup has no checkpoints."""
     unfinished = tuning_tasks.c.phase.not_in([phase for phase in Phase if phase.is_final])
-    connection.execute(
-        update(tuning_tasks)
-        .where(unfinished)
-        .values(phase=Phase.QUEUED, worker=None, checkpoint_step=0, completed_steps=0, snapshots=b"", epoch_losses=None)
-    )
+    afresh = {"checkpoint_step": 0, "completed_steps": 0, "snapshots": b"", "epoch_losses": None}
+    connection.execute(update(tuning_tasks).where(unfinished).values(afresh))
+    queue_unfinished(connection)
 
 
 REVISION = "0010"  # the newest one in migrations/versions; revisions count upwards
