@@ -55,6 +55,7 @@ PLACES = frozenset(
         "engine/test_fetch.py",
         "engine/test_hostile_models.py",
         "engine/test_lanes.py::test_a_forked_process_has_two_lanes_as_well",
+        "engine/test_lanes.py::test_threads_sleep_while_they_wait",
         "server/test_access_matrix.py::test_only_allowed_callers_come_in[ExportTunedModel]",
         "server/test_access_matrix.py::test_only_allowed_callers_come_in[ParseDataset]",
         "server/test_engines.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from tests.fakes import random_rows, tiny_network
-from tunery.engine.lanes import FirstLane, Handover, LanePair, SecondLane
+from tunery.engine.lanes import FirstLane, Handover, LanePair, SecondLane, as_one_lane
 from tunery.engine.network import Network
 from tunery.engine.rows import EncodedExample
 
@@ -121,3 +122,30 @@ def test_lanes_share_the_threads_of_torch_and_leave_their_number_as_it_was() -> 
     assert counts == (2, 2)
     assert modes == (False, False)
     assert after == 4
+
+
+@pytest.mark.parametrize(("given", "found"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_sleep_while_they_wait(given: str | None, found: str) -> None:
+    """OpenMP is told so before torch is loaded, unless the user has said something else; see `engine/__init__.py`."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    program = (
+        "import os, sys, tunery.engine; assert 'torch' not in sys.modules; import tunery.engine.resident;"
+        " print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    said = {} if given is None else {"OMP_WAIT_POLICY": given}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**environment, **said}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == found
+
+
+def test_small_products_get_the_threads_of_one_lane() -> None:
+    """And the calling thread has its own again afterwards."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        with as_one_lane():
+            assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)

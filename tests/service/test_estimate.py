@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.engine.tiny_bases import make_folder
-from tests.service.samples import CountingHere, a_request
+from tests.service.samples import CountingHere, a_request, tuned
 from tunery.cli.workplace import Here
 from tunery.engine.catalog import EMBEDDED, Catalog
 from tunery.engine.encoding import EncodedExample
@@ -208,17 +208,36 @@ def test_what_is_not_shown_yet_is_taken_from_finished_tasks() -> None:
 
 
 def test_other_programs_make_it_longer(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half as long again and more while they keep half of the cores busy; nothing is said about an unknown machine."""
+    """The range reaches from what the last moment says to what the last seconds say; an unknown machine is idle."""
     monkeypatch.setattr("tunery.service.creation.os.cpu_count", lambda: 2)
     request = a_request(base_model="tiny")
     sent = [(row.text_input, row.output) for row in request.examples]
-    found = {}
-    with Library.own(home) as library:
-        for others in (None, 0.0, 1.0, 2.0, 9.0):
-            load = cast(MachineLoad, SimpleNamespace(others=lambda *_, known=others: known))
-            estimates = Estimates(cast(Answering, CountingHere(home)), library, Catalog(home), load)
-            found[others] = estimates.of(request, sent).seconds[0]
 
-    assert found[None] == found[0.0]
-    assert found[1.0] / found[0.0] == pytest.approx(2.1)
-    assert found[9.0] == found[2.0] == pytest.approx(3.2 * found[0.0])
+    def seconds(*lately: float) -> tuple[float, float]:
+        load = cast(MachineLoad, SimpleNamespace(lately=lambda: list(lately)))
+        return Estimates(cast(Answering, CountingHere(home)), library, Catalog(home), load).of(request, sent).seconds
+
+    with Library.own(home) as library:
+        idle = seconds(0.0, 0.0)
+        assert seconds() == idle
+        assert seconds(1.0, 1.0) == pytest.approx([2.1 * bound for bound in idle])
+        assert seconds(9.0, 2.0) == pytest.approx([3.2 * bound for bound in idle])
+        assert seconds(2.0, 0.0) == seconds(0.0, 2.0) == pytest.approx((idle[0], 3.2 * idle[1]))
+
+
+def test_a_pace_is_that_of_an_idle_machine(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that ran while others kept both cores busy says that the next one on an idle machine is faster."""
+    monkeypatch.setattr("tunery.service.creation.os.cpu_count", lambda: 2)
+    request = a_request(base_model="tiny")
+    sent = [(row.text_input, row.output) for row in request.examples]
+    found = []
+    with Library.own(home) as library:
+        tuned(library, base_model="tiny")
+        for then in (None, 0.0, 2.0):
+            load = SimpleNamespace(lately=lambda: [0.0], others=lambda start, end, then=then: start < end and then)
+            estimates = Estimates(cast(Answering, CountingHere(home)), library, Catalog(home), cast(MachineLoad, load))
+            found.append(estimates.of(request, sent))
+
+    assert {estimate.source for estimate in found} == {Source.MEASURED}
+    unknown, idle, busy = (estimate.seconds[0] for estimate in found)
+    assert unknown == idle == pytest.approx(3.2 * busy)

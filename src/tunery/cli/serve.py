@@ -316,6 +316,16 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+VllmUrls = Annotated[
+    list[str] | None,
+    option("Answer with a vLLM server, URL or BASE=URL; repeat the option for several.", "answer here", metavar="URL"),
+]
+VllmAdapters = Annotated[
+    Path | None,
+    option("Folder in which the vLLM servers find adapters, under the same path.", "data folder", metavar="FOLDER"),
+]
+
+
 def serve(
     host: Annotated[str, option("Address to listen on.", DEFAULT_HOST, metavar="ADDRESS")] = DEFAULT_HOST,
     port: Annotated[int, option("Port to listen on; 0 for any free one.", DEFAULT_PORT, metavar="N")] = DEFAULT_PORT,
@@ -341,14 +351,8 @@ def serve(
         bool,
         option("Run tuning jobs too, instead of leaving them to `tunery worker`.", "tune", "--tuning/--no-tuning"),
     ] = True,
-    vllm_url: Annotated[
-        list[str] | None,
-        option("Answer with this vLLM server; may be given several times. [BASE=]URL", "answer here", metavar="URL"),
-    ] = None,
-    vllm_adapters: Annotated[
-        Path | None,
-        option("Folder in which the vLLM servers find adapters, under the same path.", "data folder", metavar="FOLDER"),
-    ] = None,
+    vllm_url: VllmUrls = None,
+    vllm_adapters: VllmAdapters = None,
     open_browser: Annotated[bool, option("Open the Studio, signed in.", "print the link", "--open")] = False,
     log_format: Annotated[
         LogFormat, option("Log format on standard error: text or json.", "text", metavar="FORMAT")

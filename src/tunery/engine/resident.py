@@ -28,6 +28,7 @@ from tunery.engine.catalog import Catalog
 from tunery.engine.conversion import has_four_bit_weights
 from tunery.engine.encoding import EncodedExample, Encoder, Encoders
 from tunery.engine.integrity import BaseCheck
+from tunery.engine.lanes import as_one_lane
 from tunery.engine.lora import Adapter
 from tunery.engine.network import Network
 from tunery.engine.pull import pull
@@ -183,10 +184,11 @@ class ResidentBase:
         try:
             requests = [Request(tuple(encoder.prompt(text, max_output_tokens)), settings, slot) for text in texts]
             answers = [""] * len(texts)
-            for piece in Generator(self.network, self.encoder, guides=self.guides).answer(requests):
-                answers[piece.number] += piece.text
-                if time.monotonic() > end:
-                    break
+            with as_one_lane():
+                for piece in Generator(self.network, self.encoder, guides=self.guides).answer(requests):
+                    answers[piece.number] += piece.text
+                    if time.monotonic() > end:
+                        break
             return answers
         finally:
             self.remove(slot)

@@ -60,6 +60,10 @@ class Guards:
         self._app = app
         self._address = address
         own_name = _HOST.match(urlsplit(address).netloc.lower())
+        # Kubernetes and Prometheus ask each server by its address. A page cannot learn anything from these paths: the
+        # first two are open, and metrics need a token unless the server is only for this machine.
+        is_public = not is_loopback(urlsplit(address).hostname or "")
+        self._nameless = frozenset({"/healthz", "/readyz", *(["/metrics"] if is_public else [])})
         self._hosts = LOOPBACK_NAMES | {name.lower() for name in hosts} | ({own_name[1]} if own_name else set())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,7 +82,7 @@ class Guards:
             await send(message)
 
         try:
-            self._check(scope["method"], Headers(scope=scope))
+            self._check(scope["method"], scope["path"], Headers(scope=scope))
         except TuneryError as error:
             await reply_of(error)(scope, receive, send_guarded)
             return
@@ -90,12 +94,12 @@ class Guards:
                 await reply(scope, receive, send_guarded)
             raise
 
-    def _check(self, method: str, headers: Headers) -> None:
+    def _check(self, method: str, path: str, headers: Headers) -> None:
         hosts = headers.getlist("host")
         host = _HOST.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
         if host is None:
             raise InvalidArgument("A request needs exactly one valid Host header.")
-        if host[1] not in self._hosts:
+        if host[1] not in self._hosts and path not in self._nameless:
             raise PermissionDenied(f"This server is not called {host[1]}. Its operator can add further names.")
         origin = headers.get("origin")
         if method not in SAFE_METHODS and origin is not None and not is_own_origin(origin, self._address, hosts[0]):

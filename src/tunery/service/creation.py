@@ -437,14 +437,15 @@ class Estimates:
 
     def _seconds(self, base_model: str, work: Work, epochs: int) -> tuple[tuple[float, float], Source]:
         """Return the range of time for a task, and where it comes from."""
-        now = self._slowness()
-        found = [pace.seconds(work, epochs) * now / pace.slowness for pace in self._measured(base_model)]
+        now = [_slowness(others) for others in (self._load.lately() if self._load else [])] or [1.0]
+        found = [pace.seconds(work, epochs) / pace.slowness for pace in self._measured(base_model)]
         if found:
-            return (MEASURED_SPREAD[0] * min(found), MEASURED_SPREAD[1] * max(found)), Source.MEASURED
+            spread = MEASURED_SPREAD[0] * min(now), MEASURED_SPREAD[1] * max(now)
+            return (spread[0] * min(found), spread[1] * max(found)), Source.MEASURED
         parameters = self._catalog.resolve(base_model).parameters or _GUESSED_PARAMETERS
         rate = _GUESSED_TOKENS * (os.cpu_count() or 1) * _GUESSED_PARAMETERS / parameters
-        guess = now * Pace(1 / rate, 0.0, START_SECONDS, 0.0).seconds(work, epochs)
-        return (GUESSED_SPREAD[0] * guess, GUESSED_SPREAD[1] * guess), Source.GUESSED
+        guess = Pace(1 / rate, 0.0, START_SECONDS, 0.0).seconds(work, epochs)
+        return (GUESSED_SPREAD[0] * min(now) * guess, GUESSED_SPREAD[1] * max(now) * guess), Source.GUESSED
 
     def _measured(self, base_model: str) -> list[Pace]:
         with self._library.database.reading() as connection:
@@ -453,19 +454,17 @@ class Estimates:
         timed = [(task, times) for task in last if (times := times_of(task))][:LAST_TASKS]
         works = [(self._work_of(task, base_model), task, times) for task, times in timed]
         return [
-            replace(Pace.of(work, task, times), slowness=self._slowness(task))
+            replace(Pace.of(work, task, times), slowness=self._slowness_of(task))
             for work, task, times in works
             if work is not None
         ]
 
-    def _slowness(self, task: TuningTask | None = None) -> float:
-        """Return how many times longer than on an idle machine a task took, or would take now."""
-        if self._load is None:
-            return 1.0
-        when = () if task is None else (task.start_time, task.complete_time)
-        others = self._load.others(*(moment.timestamp() for moment in when if moment is not None))
-        cores = os.cpu_count() or 1
-        return 1 + BUSY_CORE * min(others or 0.0, cores) / cores
+    def _slowness_of(self, task: TuningTask) -> float:
+        """Return how many times longer than on an idle machine a finished task took, as far as the load is known."""
+        others = None
+        if self._load is not None and task.start_time is not None and task.complete_time is not None:
+            others = self._load.others(task.start_time.timestamp(), task.complete_time.timestamp())
+        return _slowness(others or 0.0)
 
     def _work_of(self, task: TuningTask, base_model: str) -> Work | None:
         """Return the work of an epoch of a finished task, None if its model has just been deleted."""
@@ -482,6 +481,12 @@ class Estimates:
             tokens = self._answering.count_rows(base_model, rows).tokens
             self._remembered[task.id] = self._work(base_model, tokens, rows, len(held_out), share, "")
         return self._remembered[task.id]
+
+
+def _slowness(others: float) -> float:
+    """Return how many times longer a task takes while others keep some cores busy."""
+    cores = os.cpu_count() or 1
+    return 1 + BUSY_CORE * min(others, cores) / cores
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,11 +261,14 @@ class MachineLoad:
         self._is_over.set()
         self._thread.join()
 
-    def others(self, start: float | None = None, end: float = float("inf")) -> float | None:
-        """Return the mean of cores between two times, by default over the last seconds; None if it is not known."""
-        if start is None:
-            self._sample()
-            start = time.time() - _LATELY_SECONDS
+    def lately(self) -> list[float]:
+        """Return the mean of cores over the last moment and over the last seconds, as far as they are known."""
+        self._sample()
+        now = time.time()
+        return [found for seconds in _LATELY_SECONDS if (found := self.others(now - seconds, now)) is not None]
+
+    def others(self, start: float, end: float) -> float | None:
+        """Return the mean of cores between two times; None if it is not known."""
         with self._lock:
             known = [sample for sample in self._busy if start <= sample[0] <= end]
         if len(known) < 2 or known[-1][0] - known[0][0] < _LEAST_SECONDS:
@@ -290,8 +293,8 @@ class MachineLoad:
             self._busy.append((now, seconds))
 
 
-_SAMPLE_SECONDS, _KEPT_SAMPLES = 5.0, 720
-_LATELY_SECONDS, _LEAST_SECONDS = 12.0, 1.0
+_SAMPLE_SECONDS, _KEPT_SAMPLES = 1.0, 3600
+_LATELY_SECONDS, _LEAST_SECONDS = (2.5, 12.0), 0.9
 _IDLE, _WAITING, _GUEST = 3, 4, 8  # among the times of a processor (proc_stat(5)); those of guests count twice
 _USER_TIME, _SYSTEM_TIME = 11, 12  # among the fields of /proc/PID/stat after the name (proc_pid_stat(5))
 
