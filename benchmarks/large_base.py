@@ -5,7 +5,8 @@ Memory that a base of 1.7 billion parameters takes, with random weights in 4 bit
     python -m benchmarks.large_base --folder /tmp/large --tokens 1024 --free 5.0 --dtype float32
 
 The shape is that of SmolLM2 1.7B. Every phase is a process of its own; its peak is VmHWM, which counts the pages of the
-mapped file too. `--free` is the memory, in GB, that tuning is told it has. The weights are random, so losses mean
+mapped file too. `--free` is the memory, in GB, that tuning is told it has. With `--rounded` the base is stored full,
+and rounded when it is loaded. The weights are random, so losses mean
 nothing; how well such a base learns is not measured here.
 """
 
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--free", type=float)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--without-products", action="store_true", help="measure memory alone, on a busy machine")
+    parser.add_argument("--rounded", action="store_true")
     parser.add_argument("--phase", choices=("make", "add", "tune"))
     given = parser.parse_args(arguments)
     if given.phase:
@@ -43,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.write(f"{given.phase}: peak {peak_bytes() / 1e9:.2f} GB, {seconds:.0f} s, processor {cpu:.0f} s\n")
         return
     given.folder.mkdir(parents=True, exist_ok=True)
-    done = [(given.folder / "large.gguf").is_file(), (given.folder / "model.safetensors").is_file(), False]
+    made = [given.folder / name for name in ("large.gguf", "model.safetensors")]
+    done = [any(path.is_file() for path in made), (given.folder / "model.safetensors").is_file(), False]
     for phase, is_done in zip(("make", "add", "tune"), done, strict=True):
         if not is_done:
             command = [sys.executable, "-m", "benchmarks.large_base", *(arguments or sys.argv[1:]), "--phase", phase]
@@ -133,6 +136,9 @@ def add(given: argparse.Namespace) -> None:
     from tunery.engine.conversion import convert
 
     convert(given.folder / "large.gguf", given.folder)
+    if given.rounded:
+        for name in ("large.gguf", "original.gguf"):
+            (given.folder / name).unlink()
 
 
 def tune(given: argparse.Namespace) -> None:

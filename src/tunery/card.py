@@ -224,9 +224,10 @@ def _settings(card: Section) -> Iterator[str]:
         return
     epochs = settings["epoch_count"]
     loss = f", loss of labels {settings['label_share']:g}" if settings.get("label_share") else ""
+    weights = f", weights of the base {settings['weights']}" if settings.get("weights") else ""
     yield (
         f"{epochs} epoch{'s' if epochs != 1 else ''}, batch size {settings['batch_size']},"
-        f" learning rate {settings['learning_rate']:g}, seed {settings['seed']}{loss}."
+        f" learning rate {settings['learning_rate']:g}, seed {settings['seed']}{loss}{weights}."
     )
     for name in ("in_force", "versions"):
         if settings[name]:

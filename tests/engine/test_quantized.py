@@ -11,17 +11,19 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from tests.engine.tiny_bases import make_gguf, random_blocks
-from tests.fakes import random_rows
-from tunery.engine import compiled
+from tests.engine.tiny_bases import make_folder, make_gguf, random_blocks
+from tests.fakes import random_rows, tiny_model
+from tunery.engine import base, compiled
 from tunery.engine.base import network_of
+from tunery.engine.base_config import Unknown
+from tunery.engine.catalog import folder_entry, inspect_folder
 from tunery.engine.conversion import convert
 from tunery.engine.fallback import quiet_transformers
 from tunery.engine.families import spec_of
 from tunery.engine.lora import Adapter
 from tunery.engine.network import Network
 from tunery.engine.quantized import KINDS, Blocks, Kind, QuantizedWeight, product, product_back, stacked
-from tunery.engine.weights import arranged, read_config
+from tunery.engine.weights import arranged, read_config, read_tensors
 from tunery.types import WeightFormat
 
 FORMATS = {"Q8_0": "8bit", "Q4_0": "4bit", "Q4_1": "4bit", "Q4_K": "4bit", "Q6_K": "8bit", "Q5_0": "8bit"}
@@ -131,3 +133,70 @@ def test_losses_and_gradients_are_those_of_the_same_numbers_in_float32(tmp_path:
     assert network.quantized_kinds == sorted({"Q8_0", quantization})
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     torch.testing.assert_close(grads[0], grads[1], rtol=1e-5, atol=1e-5 * float(grads[1].abs().max()))
+
+
+# families that store layers joined, transposed, with a head of their own, with a table of positions, with a convolution
+SIZES = {"hidden_size": 64, "intermediate_size": 96}
+FULL = {
+    "llama": SIZES,
+    "phi3": SIZES,
+    "gpt2": {"n_embd": 64, "hidden_size": 64, "n_inner": 96},
+    "qwen2": {**SIZES, "tie_word_embeddings": False},
+    "lfm2": SIZES,
+}
+
+
+def rounded(name: str, weight: torch.Tensor, *, is_transposed: bool, bits: str) -> torch.Tensor:
+    """Return the numbers that the gguf package rounds a weight of a base to."""
+    is_table = name.startswith(("lm_head", "model.embed", "transformer.wte"))
+    if weight.dim() != 2 or name.startswith("transformer.wpe"):
+        return weight
+    turned = weight.t() if is_transposed and not is_table else weight
+    kind = gguf.GGMLQuantizationType.Q8_0 if is_table or bits == "8bit" else gguf.GGMLQuantizationType.Q4_1
+    numbers = gguf.dequantize(gguf.quantize(turned.float().contiguous().numpy(), kind), kind)
+    return torch.from_numpy(numbers if turned is weight else numbers.T.copy())
+
+
+@pytest.mark.parametrize("bits", ["8bit", "4bit"])
+@pytest.mark.parametrize("family", FULL)
+def test_full_weights_are_rounded_if_asked(tmp_path: Path, family: str, bits: str) -> None:
+    """Losses and gradients of a base that came full are those of the rounded numbers in float32."""
+    tiny_model(family, torch.bfloat16, **FULL[family]).save_pretrained(tmp_path)
+    spec, stored = spec_of(read_config(tmp_path)), read_tensors(tmp_path, torch.float32)
+    is_transposed = spec.is_transposed
+    numbers = {name: rounded(name, one, is_transposed=is_transposed, bits=bits) for name, one in stored.items()}
+    plain, rows = Network(spec, arranged(numbers, spec)), random_rows(4)
+    full = Network(spec, arranged(stored, spec))
+
+    network = network_of(tmp_path, torch.float32, weights=WeightFormat(bits))
+    grads = [with_adapter(one) for one in (network, plain, full)]
+    losses = [one.add_gradient(rows) for one in (network, plain, full)]
+
+    assert (network.weight_format, network.weights.mapped_bytes) == (bits, 0)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert losses[0] != pytest.approx(losses[2], rel=1e-5)
+    torch.testing.assert_close(grads[0], grads[1], rtol=1e-5, atol=1e-5 * float(grads[1].abs().max()))
+
+
+def test_what_becomes_of_the_weights_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounded weights, and weights that stay full on a graphics card, in transformers or in rows of odd sizes."""
+    names = {"whole": make_folder(tmp_path / "whole", hidden_size=64, intermediate_size=96)}
+    names["odd"] = make_folder(tmp_path / "odd", hidden_size=40, intermediate_size=56, head_dim=10)
+
+    def notice(folder: Path) -> str:
+        entry = folder_entry(inspect_folder(folder))
+        return base._load(entry, folder, "", torch.float32, base.CPU, WeightFormat.FOUR_BIT).notice
+
+    assert notice(names["whole"]) == ("The weights of the base are rounded to 4 bits; tuning sees the rounded ones.")
+    assert "stay full: its rows are not whole blocks of 32" in notice(names["odd"])
+    monkeypatch.setattr("tunery.engine.base.spec_of", refuse)
+    assert "stay full: transformers computes this base" in notice(names["whole"])
+    entry = folder_entry(inspect_folder(names["whole"]))
+    chosen = base.chosen_format(WeightFormat.FOUR_BIT, entry, names["whole"], torch.bfloat16, torch.device("cuda"))
+    assert chosen == base.Choice(
+        WeightFormat.FULL, "The weights of the base stay full: cuda cannot keep them in fewer bits."
+    )
+
+
+def refuse(_config: object) -> None:
+    raise Unknown("a model of another kind")

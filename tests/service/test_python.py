@@ -96,6 +96,30 @@ def test_a_job_resumes_with_the_weights_it_began_with(tmp_path: Path, monkeypatc
     assert saved[0] == saved[1] != saved[2]
 
 
+def test_a_job_resumes_with_the_rounding_it_began_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A base that came full is rounded to 4 bits if asked, and it says so; resumed, the bytes are the same."""
+
+    def stop(snapshot: TuningSnapshot) -> None:
+        if snapshot.step == 4:
+            raise KeyboardInterrupt
+
+    data = rows(tmp_path / "numbers.csv")
+    asked: dict[str, Any] = {"base_model": "tiny", "epoch_count": 3, "weights": "4bit"}
+    with pytest.raises(KeyboardInterrupt):
+        tunery.tune(data, on_snapshot=stop, **asked)
+    resident_base.cache_clear()
+    model = tunery.tune(data, **asked)
+
+    assert "The weights of the base are rounded to 4 bits; tuning sees the rounded ones." in capsys.readouterr().err
+    with Library.open(tmp_path / "home") as library:
+        task = library.get("numbers").task
+    assert (task.hyperparameters.weights, task.settings["weights"]) == ("4bit", "4bit")
+    assert "weights of the base 4bit" in model.card().markdown()
+    whole, full = (tunery.tune(data, **asked | {"weights": one}, library=False) for one in ("4bit", "full"))
+    saved = [_saved(one, tmp_path / str(number)) for number, one in enumerate((model, whole, full))]
+    assert saved[0] == saved[1] != saved[2]
+
+
 def _saved(model: tunery.Model, folder: Path) -> bytes:
     model.save(folder)
     return (folder / "adapter_model.safetensors").read_bytes()

@@ -21,8 +21,9 @@ from tunery.engine.fallback import FallbackNetwork, model_of
 from tunery.engine.families import spec_of
 from tunery.engine.memory import available_memory, memory_estimate
 from tunery.engine.network import Network
+from tunery.engine.quantized import BLOCK_WEIGHTS, ROUNDED
 from tunery.engine.tokenizer import Tokenizer
-from tunery.engine.weights import arranged, read_config, read_tensors
+from tunery.engine.weights import Rounding, TensorsInTurn, arranged, read_config, read_tensors
 from tunery.errors import InvalidArgument
 from tunery.types import CatalogEntry, WeightFormat
 
@@ -84,7 +85,7 @@ def _load(
         tokenizer = Tokenizer.read(folder)
     except (ValueError, KeyError, OSError, safetensors.SafetensorError) as error:
         raise InvalidArgument(f"{entry.name} cannot be loaded from {folder}: {error}") from error
-    return Base(network, tokenizer, entry, folder, digest, dtype, chosen.sentence)
+    return Base(network, tokenizer, entry, folder, digest, dtype, _notice(chosen, network))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +102,17 @@ def chosen_format(
     """
     Return the format in which to keep the weights of a base: the one asked for; by default full weights if they fit.
 
-    Weights that came in fewer bits are never rounded again, nor are any rounded that nobody asked to round.
+    Weights that came in fewer bits are never rounded to more, nor are any rounded that nobody asked to round.
     """
-    if asked is WeightFormat.FULL or device.type != "cpu" or not entry.parameters:
+    if asked is WeightFormat.FULL:
         return Choice(WeightFormat.FULL)
-    bits = stored_bits(folder)
-    own = None if bits is None else WeightFormat.of(bits)
     if asked is not WeightFormat.AUTO:
-        if own is WeightFormat.FOUR_BIT or own is asked:
-            return Choice(own, f"The weights of the base are kept in {_BITS[own]} bits, as they came.")
-        raise InvalidArgument(f"{entry.name} did not come with weights in {_BITS[asked]} bits. Use full weights.")
+        return _asked_format(asked, folder, device)
+    own = stored_format(folder)
+    if own is None or device.type != "cpu" or not entry.parameters:
+        return Choice(WeightFormat.FULL)
     needed, free = memory_estimate(entry.parameters, weight_bytes=dtype.itemsize), available_memory()
-    if free is None or needed <= free or own is None:
+    if free is None or needed <= free:
         return Choice(WeightFormat.FULL)
     return Choice(
         own,
@@ -121,7 +121,37 @@ def chosen_format(
     )
 
 
+def _asked_format(asked: WeightFormat, folder: Path, device: torch.device) -> Choice:
+    if device.type != "cpu":
+        return Choice(WeightFormat.FULL, _STAYS_FULL.format(f"{device.type}"))
+    if own := _as_it_came(asked, folder):
+        return Choice(own, f"The weights of the base are kept in {_BITS[own]} bits, as they came.")
+    return Choice(asked, f"The weights of the base are rounded to {_BITS[asked]} bits; tuning sees the rounded ones.")
+
+
+def _notice(chosen: Choice, network: Network | FallbackNetwork) -> str:
+    """Return the sentence of a choice, or that nothing came of it."""
+    if network.weight_format is not WeightFormat.FULL or chosen.format is WeightFormat.FULL:
+        return chosen.sentence
+    if isinstance(network, FallbackNetwork):
+        return _STAYS_FULL.format("transformers computes this base, and")
+    return _STAYS_FULL.format(f"its rows are not whole blocks of {BLOCK_WEIGHTS}, so it")
+
+
 _BITS = {WeightFormat.EIGHT_BIT: 8, WeightFormat.FOUR_BIT: 4}
+_STAYS_FULL = "The weights of the base stay full: {} cannot keep them in fewer bits."
+
+
+def stored_format(folder: Path) -> WeightFormat | None:
+    """Return the format in which the weights of a base came and can be kept; None if they came full."""
+    bits = stored_bits(folder)
+    return None if bits is None else WeightFormat.of(bits)
+
+
+def _as_it_came(asked: WeightFormat, folder: Path) -> WeightFormat | None:
+    """Return the format in which the weights of a base came, if that is as small as the one asked for."""
+    own = stored_format(folder)
+    return own if own is not None and _BITS[own] <= _BITS[asked] else None
 
 
 def network_of(
@@ -131,13 +161,16 @@ def network_of(
     Return the frozen model in a folder: our own decoder, or the model of transformers with the reason why ours cannot
     compute it.
 
-    Raises the errors of `weights.arranged` and `fallback.model_of`.
+    Weights that did not come in the format `weights` are rounded to it. Raises the errors of `weights.arranged` and
+    `fallback.model_of`.
     """
     try:
         spec = spec_of(read_config(folder))
-        is_full = weights is WeightFormat.FULL
-        tensors = read_tensors(folder, dtype, device) if is_full else read_stored(folder, dtype, device)
-        return Network(spec, arranged(tensors, spec))
+        if weights is WeightFormat.FULL:
+            return Network(spec, arranged(read_tensors(folder, dtype, device), spec))
+        if _as_it_came(weights, folder):
+            return Network(spec, arranged(read_stored(folder, dtype, device), spec))
+        return Network(spec, arranged(TensorsInTurn(folder), spec, Rounding(ROUNDED[weights], dtype)))
     except Unknown as reason:
         return FallbackNetwork(model_of(folder, dtype).to(device), str(reason))
 

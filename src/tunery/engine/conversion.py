@@ -209,9 +209,11 @@ def read_stored(folder: Path, dtype: torch.dtype, device: torch.device) -> dict[
     for tensor in file.tensors:
         rows = len(file.data(tensor)) if len(tensor.shape) > 1 else 1
         data = torch.frombuffer(content, dtype=torch.uint8, count=tensor.total_bytes, offset=tensor.offset)
-        data = original_rows(data.view(rows, -1), _rotary_heads(tensor.name, config))
+        heads = _rotary_heads(tensor.name, config)
+        data = original_rows(data.view(rows, -1), heads)
         if _is_quantized(tensor):
-            found[names[tensor.name]] = QuantizedWeight((Blocks(Kind.of(tensor.type_id), data.to(device)),), dtype)
+            blocks = Blocks(Kind.of(tensor.type_id), data.to(device), is_mapped=heads is None)
+            found[names[tensor.name]] = QuantizedWeight((blocks,), dtype)
         else:
             plain = gguf.dequantize(data.numpy(), gguf.GGMLQuantizationType(tensor.type_id))
             found[names[tensor.name]] = torch.from_numpy(plain).view(tensor.shape).to(device, dtype)

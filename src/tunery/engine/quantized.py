@@ -2,8 +2,8 @@
 Frozen weights that stay in 8 or 4 bits and are widened when they are used, a layer or a portion of a table at a time.
 
 A weight is kept in the blocks of GGUF files (ggml's ggml-quants.c), so those of a file are used as they came,
-memory-mapped. The widened numbers are those of the file, computed in float32; the type of the base is applied to them
-last.
+memory-mapped; full weights can be rounded to such blocks. The widened numbers are those of the blocks, computed in
+float32; the type of the base is applied to them last.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from tunery.engine.compiled import widen
+from tunery.types import WeightFormat
 
 F16_BYTES = 2
 BLOCK_WEIGHTS = 32  # of the plain types
@@ -49,10 +50,11 @@ class Kind(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Rows of a weight in blocks of one type: uint8 `[N, bytes of a row]`."""
+    """Rows of a weight in blocks of one type: uint8 `[N, bytes of a row]`; `is_mapped` if they are in a file."""
 
     kind: Kind
     data: Tensor
+    is_mapped: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -89,11 +91,11 @@ class QuantizedWeight:
     @property
     def kinds(self) -> set[str]:
         """Return the names of the types of its blocks."""
-        return {part.kind.name for part in self.parts if isinstance(part, Blocks)}
+        return {part.kind.name for part in self.blocks}
 
     @property
-    def nbytes(self) -> int:
-        return sum(part.nbytes if isinstance(part, Tensor) else part.data.nbytes for part in self.parts)
+    def blocks(self) -> list[Blocks]:
+        return [part for part in self.parts if isinstance(part, Blocks)]
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -145,6 +147,21 @@ def stacked(weights: Sequence[Weight]) -> Weight:
         return torch.cat(tensors)
     parts = [(weight,) if isinstance(weight, Tensor) else weight.parts for weight in weights]
     return QuantizedWeight(tuple(part for own in parts for part in own), weights[0].dtype)
+
+
+def rounded(weight: Tensor, kind: Kind, dtype: torch.dtype) -> Weight:
+    """Return a weight `[N, K]` rounded to blocks as llama.cpp does; plain if its rows are no whole blocks."""
+    import gguf
+
+    rows, columns = weight.shape
+    if columns % kind.weights:
+        return weight.to(dtype, copy=True)
+    its, most = gguf.GGMLQuantizationType(kind.id), max(1, PORTION_WEIGHTS // columns)
+    data = torch.empty(rows, columns // kind.weights * kind.bytes, dtype=torch.uint8)
+    for start in range(0, rows, most):
+        numbers = weight[start : start + most].float().contiguous().numpy()
+        data[start : start + most] = torch.from_numpy(gguf.quantize(numbers, its))
+    return QuantizedWeight((Blocks(kind, data),), dtype)
 
 
 def product(rows: Tensor, table: Weight) -> Tensor:
@@ -220,3 +237,8 @@ KINDS = {
     12: Kind(12, "Q4_K", GROUPS * GROUP_WEIGHTS, 144, _q4_k),
     14: Kind(14, "Q6_K", 256, 210, _q6_k),
 }
+
+# Full weights are rounded to these. Q4_1 takes 5 bits a weight and Q4_0 4.5; for normally distributed weights the
+# root-mean-square error is 7.8 % and 8.6 % of theirs
+ROUNDED = {WeightFormat.EIGHT_BIT: KINDS[8], WeightFormat.FOUR_BIT: KINDS[3]}
+ROUNDED_TABLE = KINDS[8]

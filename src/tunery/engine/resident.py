@@ -233,6 +233,7 @@ def resident_base(
     name: str, data_folder: Path, dtype: str | None = None, weights: WeightFormat = WeightFormat.AUTO
 ) -> ResidentBase:
     """Return a base of the catalog and keep it in memory for the next call; see `loaded_base`."""
+    resident_base.cache_clear()  # the earlier one goes before another comes, since memory may not hold both
     return loaded_base(name, data_folder, dtype, weights)
 
 

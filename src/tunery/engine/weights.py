@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from torch import Tensor
 from tunery.engine.base_config import Unknown
 from tunery.engine.families import DecoderSpec, Names, NormSpec
 from tunery.engine.loss import Head
-from tunery.engine.quantized import QuantizedWeight, Weight, plain, stacked
+from tunery.engine.quantized import ROUNDED_TABLE, Kind, QuantizedWeight, Weight, plain, rounded, stacked
 from tunery.types import WeightFormat
 
 # Stored by older checkpoints in addition to weights: masks and frequencies, which follow from the settings
@@ -105,17 +106,18 @@ class DecoderWeights:
 
     @property
     def format(self) -> WeightFormat:
-        """Return in how many bits the weights of linear layers are kept, on average."""
-        if not self.quantized_kinds:
+        """Return in how many bits the quantized weights of linear layers are kept, on average."""
+        found = [part for one in self._stored() if isinstance(one, QuantizedWeight) for part in one.blocks]
+        if not found:
             return WeightFormat.FULL
-        stored = self._stored()
-        return WeightFormat.of(8 * sum(one.nbytes for one in stored) / sum(one.numel() for one in stored))
+        return WeightFormat.of(8 * sum(part.data.nbytes for part in found) / sum(prod(part.shape) for part in found))
 
     @property
     def mapped_bytes(self) -> int:
-        """Return the bytes of quantized weights, which may be read from the file at any time, as they are needed."""
+        """Return the bytes of quantized weights that may be read from their file at any time, as they are needed."""
         tables = {id(table): table for table in (self.embedding, self.head.weight, *self._stored())}
-        return sum(table.nbytes for table in tables.values() if isinstance(table, QuantizedWeight))
+        blocks = [part for one in tables.values() if isinstance(one, QuantizedWeight) for part in one.blocks]
+        return sum(part.data.nbytes for part in blocks if part.is_mapped)
 
     def _stored(self) -> list[Weight]:
         parts = [part for layer in self.layers for part in (layer.queries, layer.output, *layer.wide, layer.down)]
@@ -131,14 +133,50 @@ def read_tensors(
     Of a model that also reads images or sound, only the part for text, under the names of a model for text alone.
     """
     found: dict[str, Tensor] = {}
+    for path, names in _names_in_files(folder).items():
+        with safetensors.safe_open(path, framework="pt") as file:
+            for name, stored in names.items():
+                tensor = file.get_tensor(stored)
+                found[name] = tensor.to(device, dtype if tensor.is_floating_point() else None)
+    return found
+
+
+class TensorsInTurn(Mapping[str, Tensor]):
+    """
+    The tensors of `read_tensors` as they are stored, each read when it is asked for.
+
+    A mapping of the file ends with its tensor, so that only those in use count as memory of this process.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        names = _names_in_files(folder)
+        self._places = {name: (path, stored) for path, own in names.items() for name, stored in own.items()}
+
+    def __getitem__(self, name: str) -> Tensor:
+        path, stored = self._places[name]
+        with safetensors.safe_open(path, framework="pt") as file:
+            tensor: Tensor = file.get_tensor(stored)
+        return tensor
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def _names_in_files(folder: Path) -> dict[Path, dict[str, str]]:
+    """Return, for each file of weights, the names of its tensors in a model for text alone, and those in the file."""
+    found: dict[Path, dict[str, str]] = {}
     is_part = is_more_than_text(folder)
     for path in sorted(folder.glob("model*.safetensors")):
         with safetensors.safe_open(path, framework="pt") as file:
-            for stored in file.keys():  # noqa: SIM118 - not a dictionary
-                name = _name_in_text(stored) if is_part else stored
-                if name is not None:
-                    tensor = file.get_tensor(stored)
-                    found[name] = tensor.to(device, dtype if tensor.is_floating_point() else None)
+            stored = list(file.keys())
+        names = {(_name_in_text(name) if is_part else name): name for name in stored}
+        found[path] = {name: its for name, its in names.items() if name is not None}
     return found
 
 
@@ -203,17 +241,25 @@ def named(tensors: Mapping[str, Tensor], spec: DecoderSpec) -> dict[str, Tensor]
     return {name: source.take(name) for name in parameter_names(spec)}
 
 
-def arranged(tensors: Mapping[str, Weight], spec: DecoderSpec) -> DecoderWeights:
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """Rounding of full weights on loading: the type of blocks of linear layers, and the type that others come to."""
+
+    kind: Kind
+    dtype: torch.dtype
+
+
+def arranged(tensors: Mapping[str, Weight], spec: DecoderSpec, rounding: Rounding | None = None) -> DecoderWeights:
     """
     Return the tensors of a checkpoint in their places in the decoder; linear layers and tables may be quantized.
 
-    Raises ValueError if one is missing or has a different shape, Unknown if there is one that the decoder would not
-    read.
+    With `rounding` they are rounded, one at a time; tables are kept in 8 bits. Raises ValueError if one is missing or
+    has a different shape, Unknown if there is one that the decoder would not read.
     """
-    source = _Source(tensors, spec)
+    source = _Source(tensors, spec, rounding)
     names = spec.names
     layers = tuple(source.layer(f"{names.layer}{number}.", spec.names_in(number)) for number in range(len(spec.layers)))
-    embedding = source.stored(f"{names.embedding}.weight")
+    embedding = source.table(f"{names.embedding}.weight")
     positions = None if names.positions is None else source.take(f"{names.positions}.weight")
     last_norm = source.norm(names.last_norm, spec.norm)
     head = Head(*source.head(embedding), spec.logits_softcap, spec.logits_divisor)
@@ -224,8 +270,8 @@ def arranged(tensors: Mapping[str, Weight], spec: DecoderSpec) -> DecoderWeights
 class _Source:
     """The tensors of a checkpoint; remembers which have been used."""
 
-    def __init__(self, tensors: Mapping[str, Weight], spec: DecoderSpec) -> None:
-        self._tensors, self._spec = tensors, spec
+    def __init__(self, tensors: Mapping[str, Weight], spec: DecoderSpec, rounding: Rounding | None = None) -> None:
+        self._tensors, self._spec, self._rounding = tensors, spec, rounding
         self._taken: set[str] = set()
         self._sizes: dict[str, tuple[int, int]] = {}
         self._prefix = spec.names.layer.partition(".")[0] + "."  # files of a bare decoder leave this prefix out
@@ -246,7 +292,17 @@ class _Source:
         return weight
 
     def take(self, name: str) -> Tensor:
-        return plain(self.stored(name))
+        weight = plain(self.stored(name))
+        return weight if self._rounding is None else weight.to(self._rounding.dtype, copy=True)  # not the mapped one
+
+    def table(self, name: str) -> Weight:
+        """Return a table of tokens; 4 bits would cost more there than they save."""
+        return self._rounded(self.stored(name), ROUNDED_TABLE)
+
+    def _rounded(self, weight: Weight, kind: Kind | None = None) -> Weight:
+        if self._rounding is None or not isinstance(weight, Tensor):
+            return weight
+        return rounded(weight, kind or self._rounding.kind, self._rounding.dtype)
 
     def norm(self, path: str, kind: NormSpec, times: int = 1) -> Norm:
         """Return a norm; its weight is repeated `times`, once for each head."""
@@ -264,7 +320,7 @@ class _Source:
             weight = self.stored(f"{layer}{name}.weight")
             weight = weight.t() if self._spec.is_transposed and isinstance(weight, Tensor) else weight
             self._sizes[f"{layer}{name}"] = (weight.shape[0], weight.shape[1])
-            weights.append(weight)
+            weights.append(self._rounded(weight))
             biases += [self.take(f"{layer}{name}.bias")] if name in self._spec.biased else []
         if len(names) == 1:
             return Linear(weights[0], biases[0] if biases else None)
@@ -306,7 +362,7 @@ class _Source:
         if self._spec.is_tied:
             self.find(f"{name}.weight")  # some files contain it a second time
             return embedding, bias
-        return self.stored(f"{name}.weight"), bias
+        return self.table(f"{name}.weight"), bias
 
     def linears(self) -> dict[str, tuple[int, int]]:
         paths = [

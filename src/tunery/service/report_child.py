@@ -225,10 +225,11 @@ class CheckWork:
 
     def _model(self) -> Model:
         from tunery.engine.adapter import read_adapter
-        from tunery.engine.resident import loaded_base
+        from tunery.engine.resident import kept_as, loaded_base
         from tunery.model import Model
 
-        resident = loaded_base(self.base_model, self.data_folder)
+        kept = kept_as(self.hyperparameters.weights)
+        resident = loaded_base(self.base_model, self.data_folder, *kept)
         adapter = epoch_folder(open_published(*self.adapter), self.epoch)
         return Model(resident, read_adapter(adapter, resident.network), rendering=self.rendering)
 
