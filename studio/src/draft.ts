@@ -15,6 +15,7 @@ type Settings = {
   learningRate: number;
   learningRateMultiplier: number;
   labelShare: number; // of the loss of labels
+  weights: string; // how the weights of the base are kept while tuning: "auto", "full", "8bit" or "4bit"
   holdOut: string; // "auto" (the server decides how to check the result), "0", a share such as "10%", or a number of rows
   seed: number;
 };
@@ -36,6 +37,7 @@ export const DEFAULT_SETTINGS: Settings = {
   learningRate: 0.001,
   learningRateMultiplier: 1,
   labelShare: 0,
+  weights: "auto",
   holdOut: "auto",
   seed: 0,
 };
@@ -49,14 +51,15 @@ export const isEmpty = (draft: Draft) =>
 export const isGoodId = (id: string, pattern = ".*") => id === "" || new RegExp(`^(?:${pattern})$`).test(id);
 
 export function requestOf(draft: Draft): Schemas["TunedModelIn"] {
-  const { epochCount, batchSize, rate, baseModel, labelShare, tunedAgainFrom } = draft;
+  const { epochCount, batchSize, rate, baseModel, labelShare, weights, tunedAgainFrom } = draft;
+  const rare = { ...(labelShare && { labelShare }), ...(weights !== DEFAULT_SETTINGS.weights && { weights }) };
   return {
     displayName: draft.displayName.trim(),
     ...(draft.description && { description: draft.description }),
     ...(baseModel.startsWith("tunedModels/") ? { tunedModelSource: { tunedModel: baseModel } } : { baseModel }),
     ...(tunedAgainFrom && { tunedAgainFrom }),
     tuningTask: {
-      hyperparameters: { epochCount, batchSize, [rate]: draft[rate], ...(labelShare && { labelShare }) },
+      hyperparameters: { epochCount, batchSize, [rate]: draft[rate], ...rare },
       ...(draft.holdOut !== "0" && { holdOut: draft.holdOut }),
       seed: draft.seed,
       ...(draft.source && { data: { source: draft.source } }),

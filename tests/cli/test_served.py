@@ -121,12 +121,15 @@ def test_tuning_is_done_by_the_server(either: Run, data: Path) -> None:
     assert "Next: tunery generate numbers-" in done.said
 
 
-def test_the_format_of_weights_is_chosen_where_they_are(held: Run, data: Path) -> None:
-    """A server decides by its own memory, so the option is refused instead of being dropped in silence."""
-    done = held("tune", data, "--base-model", BASE, "--weights", "4bit", "--yes", "--no-verdict")
+def test_the_server_keeps_weights_as_asked(held: Run, data: Path) -> None:
+    """The format of the weights goes to the server, which rounds there and tells it in the reply and on the card."""
+    arguments = ("--base-model", BASE, "--weights", "4bit", "--epochs", "1", "--id", "small", "--yes", "--no-verdict")
+    done = held("tune", data, *arguments, "--json")
 
-    assert done.status != 0
-    assert "--weights is for jobs on this machine" in done.said
+    assert done.status == 0, done.said
+    task = json.loads(done.output)["tuning_task"]
+    assert (task["hyperparameters"]["weights"], task["settings"]["weights"]) == ("4bit", "4bit")
+    assert "weights of the base 4bit" in held("models", "card", "small").output
 
 
 def test_the_result_is_that_of_the_foreground(held: Run, live: Live, data: Path, tmp_path: Path) -> None:

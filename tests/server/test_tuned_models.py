@@ -220,6 +220,7 @@ def test_a_create_is_refused(api: Api, changes: dict[str, Any], code: int, statu
         ({"epochCount": True}, "epochCount"),
         ({"batchSize": 0}, "batch_size"),
         ({"labelShare": 1.5}, "label_share"),
+        ({"weights": "2bit"}, "weights must be auto, full, 8bit, 4bit, not '2bit'."),
         ({"batchSize": 10**30}, "batchSize"),
         ({"learningRate": 0}, "learning_rate"),
         ({"learningRate": -0.1}, "learning_rate"),
@@ -237,11 +238,14 @@ def test_hyperparameters_are_refused(api: Api, settings: dict[str, Any], words: 
     assert words in error["message"]
 
 
-def test_a_share_of_the_loss_is_shown_where_it_was_given(api: Api) -> None:
-    """Our extension; without it the settings are Google's three."""
-    api.create("numbers", task={"hyperparameters": {"labelShare": 0.5}})
+def test_settings_of_our_own_are_shown_where_they_were_given(api: Api) -> None:
+    """Our extensions; without them the settings are Google's three."""
+    api.create("numbers", task={"hyperparameters": {"labelShare": 0.5, "weights": "4bit"}})
+    api.create("plain", task={"hyperparameters": {"weights": "auto"}})
 
-    assert settings_of(api, "numbers") == {"epochCount": 5, "batchSize": 4, "learningRate": 0.001, "labelShare": 0.5}
+    plain = {"epochCount": 5, "batchSize": 4, "learningRate": 0.001}
+    assert settings_of(api, "numbers") == {**plain, "labelShare": 0.5, "weights": "4bit"}
+    assert settings_of(api, "plain") == plain
 
 
 @pytest.mark.parametrize("epochs", [1, 100])

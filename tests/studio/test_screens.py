@@ -285,7 +285,9 @@ def test_new_model_step_by_step(furnished: Furnished, request: pytest.FixtureReq
     grid = page.get_by_role("grid", name="Examples")
     grid.press("Enter")
     visitor.open_settings()
+    page.get_by_label("Weights of the base").select_option("4 bits")
     visitor.press("Show as code")
+    expect(page.locator("pre").first).to_contain_text("4bit")
     expect(page.get_by_text("on this machine")).to_be_visible()
     check(visitor, request)
 

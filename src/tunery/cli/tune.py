@@ -30,7 +30,7 @@ from tunery.cli.terminal import (
     reads_file,
 )
 from tunery.cli.workplace import Job, Workplace, workplace
-from tunery.errors import InvalidArgument, TuneryError
+from tunery.errors import TuneryError
 from tunery.progress import LiveLine, StepProgress, doing
 from tunery.service.tuning import Ended, Event, Noticed, PhaseEntered, Started, StepDone
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, Phase, State, TunedModel, WeightFormat
@@ -176,8 +176,6 @@ def _plan(
     given = {name: value for name, value in settings.items() if value is not None}
     named: dict[str, Any] = {name: given[name] for name in Hyperparameters.__slots__ if name in given}
     page = Hyperparameters(**named)
-    if place.address is not None and page.weights != WeightFormat.AUTO:
-        raise InvalidArgument("--weights is for jobs on this machine; a server keeps weights as they fit there.")
     seed = int(given.get("seed", 0))  # type: ignore[call-overload]
     doing(f"Reading {file.name}")
     dataset, preview = read_and_preview_guarded(file, **reading)

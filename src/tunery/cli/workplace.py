@@ -42,7 +42,7 @@ from tunery.errors import FailedPrecondition, FolderLocked, InvalidArgument, Not
 from tunery.progress import LiveLine, byte_progress, doing
 from tunery.service import folder as folders
 from tunery.service.tuning import Event
-from tunery.types import Answer, CatalogEntry, TunedModel, TuningExample
+from tunery.types import Answer, CatalogEntry, TunedModel, TuningExample, WeightFormat
 
 if TYPE_CHECKING:
     from tunery.data.dataset import Dataset
@@ -538,6 +538,7 @@ class There:
                 "batchSize": settings.batch_size,
                 "learningRate": settings.learning_rate,
                 **({"labelShare": settings.label_share} if settings.label_share else {}),
+                **({"weights": settings.weights} if settings.weights != WeightFormat.AUTO else {}),
             },
             "holdOut": str(plan.given.get("hold_out", AUTOMATIC)),
             "seed": request.seed,

@@ -2303,6 +2303,11 @@ export interface components {
              * @description Extension: share of the loss of labels.
              */
             labelShare?: number;
+            /**
+             * Weights
+             * @description Extension: how the weights of the base are kept while tuning, if not auto.
+             */
+            weights?: string;
         };
         /**
          * InputsOut
@@ -4283,6 +4288,12 @@ export interface components {
              * @default null
              */
             labelShare?: number;
+            /**
+             * Weights
+             * @description Extension: how the weights of the base are kept while tuning: auto, full, 8bit or 4bit.
+             * @default null
+             */
+            weights?: string;
         };
         /**
          * JsonSchemaIn

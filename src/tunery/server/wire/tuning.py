@@ -39,6 +39,7 @@ from tunery.types import (
     TunedModel,
     TuningSnapshot,
     TuningTask,
+    WeightFormat,
 )
 
 MAX_SNAPSHOTS = 2000  # a longer curve is thinned out evenly, keeping the first and last snapshots
@@ -72,6 +73,10 @@ class HyperparametersIn(StrictIncoming):
     learning_rate_multiplier: float | None = None
     label_share: float | None = Field(
         default=None, description="Extension: share of the loss of labels, 0 to 1, for outputs that are a closed set."
+    )
+    weights: str | None = Field(
+        default=None,
+        description="Extension: how the weights of the base are kept while tuning: auto, full, 8bit or 4bit.",
     )
 
 
@@ -199,6 +204,9 @@ class HyperparametersOut(Message):
     batch_size: int
     learning_rate: float
     label_share: Annotated[float | None, Field(description="Extension: share of the loss of labels.")] = None
+    weights: Annotated[
+        str | None, Field(description="Extension: how the weights of the base are kept while tuning, if not auto.")
+    ] = None
 
 
 class TuningTaskOut(Message):
@@ -357,6 +365,7 @@ def _task_out(task: TuningTask) -> TuningTaskOut:
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
             label_share=settings.label_share or None,
+            weights=None if settings.weights == WeightFormat.AUTO else settings.weights,
         ),
         held_out_rows=task.held_out_rows or None,
         seed=task.seed,

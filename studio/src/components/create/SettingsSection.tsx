@@ -49,6 +49,13 @@ export function SettingsSection({ draft, change, estimate }: SettingsSectionProp
             <RateInput draft={draft} change={change} />
             <HoldOutInput value={draft.holdOut} change={(holdOut) => change({ holdOut })} />
             {number("seed", text.create.seed, text.create.seedHelp, 0)}
+            <SelectField
+              label={text.create.weightFormat}
+              value={draft.weights}
+              change={(weights) => change({ weights })}
+              help={text.create.weightFormatHelp}
+              options={text.create.weightFormats}
+            />
           </div>
           <SettingsFile draft={draft} change={change} />
         </>

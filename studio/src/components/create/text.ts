@@ -108,6 +108,14 @@ export const text = {
     holdOutCount: "Rows to hold out",
     seed: "Seed",
     seedHelp: "The same seed and data give the same model.",
+    weightFormat: "Weights of the base",
+    weightFormatHelp: "In memory while tuning. 8 or 4 bits take less; weights that came in more are rounded.",
+    weightFormats: [
+      ["auto", "Automatic"],
+      ["full", "Full"],
+      ["8bit", "8 bits"],
+      ["4bit", "4 bits"],
+    ],
     inShort: (epochs: number, batch: number, rate: string) =>
       `${counted(epochs, "epoch")} · batch size ${batch} · ${rate}`,
     rateShort: (rate: number) => `learning rate ${rate}`,

@@ -105,6 +105,7 @@ function ModelFacts({ model }: { model: TunedModel }) {
             [text.model.batch, hyperparameters.batchSize],
             [text.model.rate, hyperparameters.learningRate],
             [text.model.labelShare, hyperparameters.labelShare],
+            [text.model.weights, hyperparameters.weights],
             [text.model.seed, seed],
             [text.model.created, <Ago key="created" time={model.createTime} />],
             [text.job.took, took === undefined ? undefined : duration(took)],

@@ -55,6 +55,7 @@ export const text = {
     base: "Base model",
     rate: "Learning rate",
     labelShare: "Loss of labels",
+    weights: "Weights of the base",
     continues: "Continues",
     again: "Tuned again from",
     epochs: "Epochs",
