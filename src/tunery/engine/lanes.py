@@ -90,10 +90,11 @@ class LanePair:
     def run(self, works: tuple[Callable[[], T], Callable[[], T]], handover: Handover) -> tuple[T, T]:
         """Return both results; an error in either lane is raised after both have ended."""
         threads = max(1, torch.get_num_threads() // 2)
-        second = self._thread.submit(_lane, works[1], handover, threads, torch.is_grad_enabled())
+        modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        second = self._thread.submit(_lane, works[1], handover, threads, *modes)
         try:
             with _threads_kept():
-                first = _lane(works[0], handover, threads, torch.is_grad_enabled())
+                first = _lane(works[0], handover, threads, *modes)
         except LaneStopped:
             second.result()  # raises the error of the other lane
             raise
@@ -117,11 +118,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_replace_threads)
 
 
-def _lane(work: Callable[[], T], handover: Handover, threads: int, is_grad_enabled: bool) -> T:
+def _lane(work: Callable[[], T], handover: Handover, threads: int, is_grad_enabled: bool, is_inference: bool) -> T:
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)  # applies to the calling thread only
     try:
-        with torch.set_grad_enabled(is_grad_enabled):
+        with torch.inference_mode(is_inference), torch.set_grad_enabled(is_grad_enabled):
             return work()
     except BaseException:
         handover.stop()

@@ -67,6 +67,10 @@ class Network:
         self._lanes = LanePair() if (self.device.type == "cpu" if lanes is None else lanes) else None
 
     @property
+    def lanes(self) -> LanePair | None:
+        return self._lanes
+
+    @property
     def family(self) -> str:
         return self.spec.family
 

@@ -15,11 +15,14 @@ from peft import PeftModel
 from tests.engine.tiny_bases import tiny_config, tiny_text_side
 from tests.fakes import any_network, network_of, tiny_model
 from tunery.engine.adapter import write_adapter
+from tunery.engine.answers import generator as generator_module
 from tunery.engine.answers.generator import Generator, Piece, Request
 from tunery.engine.answers.native.step import CompiledStep
+from tunery.engine.answers.prefixes import PrefixStore
 from tunery.engine.encoding import Encoder
 from tunery.engine.fallback import FallbackNetwork
 from tunery.engine.families import FAMILIES
+from tunery.engine.lanes import LanePair
 from tunery.engine.lora import Adapter
 from tunery.engine.network import Network
 from tunery.errors import NotFound
@@ -52,7 +55,7 @@ def make_network(family: str = "llama", dtype: torch.dtype = torch.float32) -> A
     return any_network(family, dtype)
 
 
-def make_generator(network: Any, *, is_compiled: bool = True, **options: int) -> Generator:
+def make_generator(network: Any, *, is_compiled: bool = True, **options: Any) -> Generator:
     compiled = CompiledStep.of(network) if is_compiled and isinstance(network, Network) else None
     return Generator(network, Encoder(Numbers(), 128), compiled=compiled, **options)
 
@@ -98,6 +101,32 @@ def test_greedy_tokens_equal_those_of_transformers_and_peft(family: str, tmp_pat
     pieces = list(make_generator(network).answer([Request(prompt, SETTINGS, 1) for prompt in PROMPTS]))
 
     assert tokens(pieces, len(PROMPTS)) == [greedy(theirs.to(network.dtype).eval(), prompt) for prompt in PROMPTS]
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3_text", "gpt2", "lfm2"])
+def test_prompts_read_in_two_lanes_give_the_same_tokens(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a shared prefix, a known one and none, in full attention, windows and convolutions."""
+    network, beginning = make_network(family, torch.float64), tuple(5 + place % 20 for place in range(40))
+    requests = [Request((*beginning, *prompt), SETTINGS, 1) for prompt in PROMPTS]
+    network.install(1, random_adapter(network, seed=1))
+    threads, found = torch.get_num_threads(), {}
+    calls: list[int] = []
+    run = LanePair.run
+    monkeypatch.setattr(LanePair, "run", lambda *parts: calls.append(1) or run(*parts))
+    torch.set_num_threads(2)
+    try:
+        for least in (1, 1_000):
+            monkeypatch.setattr(generator_module, "LANE_TOKENS", least)
+            generator = make_generator(network, prefixes=PrefixStore())
+            found[least] = [
+                tokens(list(generator.answer(part)), len(part)) for part in (requests, requests[:1], requests)
+            ]
+            assert bool(calls) == (least == 1)
+            calls.clear()
+    finally:
+        torch.set_num_threads(threads)
+
+    assert found[1] == found[1_000]
 
 
 def test_adapters_in_one_batch_do_not_touch_each_other() -> None:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from tunery.engine.answers.prefixes import KnownPrefix
-from tunery.engine.attention import AttentionRule, PackedLayout, halves, joined
+from tunery.engine.attention import AttentionRule, PackedLayout, Trade, halves, joined
+from tunery.engine.lanes import FirstLane
 
 CHUNK_TOKENS = 256  # capacity grows by this many tokens; 12 MB per row for the default base in float32
 
@@ -96,7 +97,7 @@ def _copied(old: Tensor | None, rows: int, capacity: int, like: Tensor, dtype: t
 class PrefillLayout:
     """
     Attention of packed prompts, which stores their keys and values in the cache; `spans[i]` of the row goes to
-    `slots[i]`. With `known`, the row begins after that prefix.
+    `slots[i]`. With `known`, the row begins after that prefix. In two lanes, the second one stores the whole row.
     """
 
     packed: PackedLayout
@@ -104,6 +105,7 @@ class PrefillLayout:
     slots: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
     known: KnownPrefix | None = None
+    trade: Trade | None = None
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> tuple[Tensor, ...]:
         return self.packed.attend(layer, query, *self._stored(layer, key, value), rule)
@@ -115,6 +117,10 @@ class PrefillLayout:
         """Store the row in the cache; return it with what is known of its beginning."""
         if self.known is not None:
             key, value = self.known.before(layer, key, value)
+        if self.trade is not None:
+            key, value = self.trade.share(key, value)
+        if isinstance(self.trade, FirstLane):
+            return key, value
         prefix = self.packed.prefix
         longest = max(end - start for start, end in self.spans)
         keys, values = self.cache.room(layer, prefix + longest, key)

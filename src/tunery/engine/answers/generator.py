@@ -6,7 +6,7 @@ Requests are submitted and dropped between steps; a step reads new prompts or de
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -18,8 +18,10 @@ from tunery.engine.answers.guides import Guide, Guides
 from tunery.engine.answers.labels import LabelScoring, calibrated, chosen_label
 from tunery.engine.answers.native.step import CompiledStep
 from tunery.engine.answers.prefixes import PrefixStore
+from tunery.engine.attention import Trade
 from tunery.engine.encoding import Encoder
 from tunery.engine.fallback import FallbackNetwork
+from tunery.engine.lanes import FirstLane, Handover, SecondLane
 from tunery.engine.lora import Adapter, RowGroup
 from tunery.engine.network import Network
 from tunery.engine.packing import lane, pack
@@ -32,6 +34,7 @@ MAX_HELD = 16  # steps that a free place waits for other places
 MAX_GUESSES = 3  # in 4 bits, four rows take 1.4 times as long as one, see `products`
 CACHE_BYTES = 1 << 30  # for keys and values; 22,700 tokens of the default base in float32
 PREFILL_TOKENS = 2048  # tokens of prompts that are read together
+LANE_TOKENS = 32  # least tokens of a prompt read in two lanes; both read all weights, which takes longer for fewer
 # Room in the cache for an answer when it begins. Most answers need less; with room for the whole window, only two
 # answers would fit at a time.
 RESERVED_TOKENS = 1024
@@ -291,7 +294,6 @@ class Generator:
         prompts = [EncodedExample(row.token_ids, len(row.token_ids)) for row in rows]
         known = None if self._prefixes is None else self._prefixes.find(slot, [row.token_ids for row in rows])
         whole, begin = pack(prompts), known.tokens if known else 0
-        batch = lane(whole, begin, len(whole.token_ids))
         starts, start = [], whole.layout.prefix
         for prompt in prompts:
             length = len(prompt.token_ids) - whole.layout.prefix
@@ -299,14 +301,29 @@ class Generator:
             start += length
         slots = tuple(self._cache.add_slot() for _ in rows)
         self._running += rows
-        layout = PrefillLayout(batch.layout, self._cache, slots, tuple(starts), known)
-        groups = [RowGroup(0, None, slot)]
-        hidden = network.hidden(batch.token_ids.to(device), batch.positions.to(device), layout, groups)
+
+        def part(first: int, end: int, trade: Trade | None) -> torch.Tensor:
+            batch, before = lane(whole, first, end), known if first == begin else None
+            layout = PrefillLayout(batch.layout, self._cache, slots, tuple(starts), before, trade)
+            groups = [RowGroup(0, None, slot)]
+            return network.hidden(batch.token_ids.to(device), batch.positions.to(device), layout, groups)
+
+        hidden = self._in_lanes(part, begin, len(whole.token_ids))
         for cache_slot, prompt in zip(slots, prompts, strict=True):
             self._cache.lengths[cache_slot] = len(prompt.token_ids)
         self._keep_prefix(slot, rows[0].request.prompt[: whole.layout.prefix or None], slots[0])
         ends = torch.tensor([end - 1 - begin for _, end in starts], device=device)
         return self._draw(rows, network.head.drawn_logits(hidden[ends]))
+
+    def _in_lanes(self, part: Callable[[int, int, Trade | None], torch.Tensor], begin: int, end: int) -> torch.Tensor:
+        """Return the hidden states of a row from `begin` to `end`, which two lanes compute if it is long enough."""
+        lanes = self._packed.lanes
+        if lanes is None or end - begin < LANE_TOKENS or torch.get_num_threads() < 2:
+            return part(begin, end, None)
+        handover, cut = Handover(), (begin + end) // 2
+        first, second = FirstLane(handover), SecondLane(handover, cut)
+        works = (lambda: part(begin, cut, first), lambda: part(cut, end, second))
+        return torch.cat(lanes.run(works, handover))
 
     def _keep_prefix(self, slot: int | None, token_ids: Sequence[int], cache_slot: int) -> None:
         if self._prefixes is not None:
