@@ -90,11 +90,11 @@ class LanePair:
     def run(self, works: tuple[Callable[[], T], Callable[[], T]], handover: Handover) -> tuple[T, T]:
         """Return both results; an error in either lane is raised after both have ended."""
         threads = max(1, torch.get_num_threads() // 2)
-        modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
-        second = self._thread.submit(_lane, works[1], handover, threads, *modes)
+        is_grad, is_inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        second = self._thread.submit(_lane, works[1], handover, threads, is_grad, is_inference)
         try:
             with _threads_kept():
-                first = _lane(works[0], handover, threads, *modes)
+                first = _lane(works[0], handover, threads, is_grad, is_inference)
         except LaneStopped:
             second.result()  # raises the error of the other lane
             raise
