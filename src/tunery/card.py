@@ -20,7 +20,7 @@ from tunery.types import Advice, CatalogEntry, DataFacts, EpochLoss, Hyperparame
 
 CARD_JSON, CARD_MARKDOWN = "model-card.json", "model-card.md"
 MADE_BY = f"tunery {version('tunery')}"
-_ROW_TEXTS = frozenset({"best_rows", "worst_rows"})
+_ROW_TEXTS = frozenset({"best_rows", "worst_rows", "answered_rows"})
 
 Section = Mapping[str, Any]
 

@@ -160,7 +160,11 @@ def test_rows_are_shown_with_all_answers() -> None:
 
     assert found.best_rows[0].row == 5
     assert (found.worst_rows[0].row, found.worst_rows[0].answers["tuned"]) == (8, "nothing")
-    assert found.without_rows().best_rows == ()
+    assert [row.row for row in found.answered_rows] == [*range(1, 31)]
+    assert found.answered_rows[7].answers == {"base": rows[7].output, "tuned": "nothing"}
+    assert found.renumbered([*range(101, 131)]).answered_rows[29].row == 130
+    hidden = found.without_rows()
+    assert hidden.best_rows == hidden.worst_rows == hidden.answered_rows == ()
 
 
 def test_an_evaluation_is_read_back_from_its_document() -> None:

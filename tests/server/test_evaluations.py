@@ -43,6 +43,7 @@ def test_held_out_rows_are_answered_by_everybody(live: Live, client: httpx2.Clie
     assert names == ["majority", "similar", "base", "base_examples", "tuned"]
     assert report["verdict"]["kind"] == "TOO_FEW_ROWS"
     assert report["worstRows"][0]["answers"].keys() == set(names)
+    assert [row["answers"].keys() for row in report["answeredRows"]] == [{"base", "tuned"}] * 6
     assert client.get(f"/v1beta/tunedModels/{TUNED}:evaluation").json() == found
 
 

@@ -28,7 +28,9 @@ def test_texts_of_rows_stay_out_of_the_card(library: Library) -> None:
     """Whoever may only read a model, or gets an export of it, sees no example in its evaluation."""
     model = tuned(library, id="judged", base_model="smollm2-135m-instruct")
     rows = [{"row": 1, "text_input": "a private row", "expected": "x", "answers": {}, "score": 0.0}]
-    library.put_report(model, EVALUATION, {"verdict": None, "best_rows": rows, "worst_rows": rows})
+    library.put_report(
+        model, EVALUATION, {"verdict": None, **dict.fromkeys(("best_rows", "worst_rows", "answered_rows"), rows)}
+    )
 
     card = card_of(library, Catalog(library.folder.path), library.get("judged"))
 

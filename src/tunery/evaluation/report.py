@@ -149,6 +149,7 @@ class Evaluation:
     confusion: Confusion | None = None
     best_rows: tuple[ScoredRow, ...] = ()
     worst_rows: tuple[ScoredRow, ...] = ()
+    answered_rows: tuple[ScoredRow, ...] = ()  # the first KEPT_ROWS, with the answers of base and tuned model
     source: str = ""  # a description of where the rows come from
     rows_left_out: int = 0  # rows left out because they are too long for the base with their answer
     rows_known: int = 0  # rows left out because the model was tuned on their inputs
@@ -162,16 +163,17 @@ class Evaluation:
 
     def without_rows(self) -> Evaluation:
         """Return the evaluation without single rows, for readers who may not see the data."""
-        return replace(self, best_rows=(), worst_rows=())
+        return replace(self, best_rows=(), worst_rows=(), answered_rows=())
 
     def renumbered(self, numbers: Sequence[int]) -> Evaluation:
         """Return the evaluation with the numbers of the single rows replaced; `numbers` are those of rows 1, 2, ..."""
         if not numbers:
             return self
-        best, worst = (
-            tuple(replace(row, row=numbers[row.row - 1]) for row in rows) for rows in (self.best_rows, self.worst_rows)
+        best, worst, answered = (
+            tuple(replace(row, row=numbers[row.row - 1]) for row in rows)
+            for rows in (self.best_rows, self.worst_rows, self.answered_rows)
         )
-        return replace(self, best_rows=best, worst_rows=worst)
+        return replace(self, best_rows=best, worst_rows=worst, answered_rows=answered)
 
     def document(self) -> dict[str, Any]:
         """Return the evaluation as plain JSON values."""

@@ -43,6 +43,7 @@ from tunery.types import TuningExample
 
 LEAST_ROWS = 20  # with fewer, one row is worth more than five points
 SHOWN_ROWS = 5
+KEPT_ROWS = 100  # of which every answer is kept, for the table of held-out rows
 TUNED, RECORDED = "tuned", "recorded"
 SIMPLE = ("majority", "similar")
 PROMPTED = ("base", "base_examples")
@@ -211,7 +212,7 @@ def _with_tuned(
     rivals = [name for name in scores if name != TUNED]
     is_compared = any(name in (*SIMPLE, *PROMPTED) for name in rivals)
     expected = [row.output.strip() for row in rows]
-    best, worst = _shown(rows, answers.by_candidate, scores)
+    best, worst, answered = _shown(rows, answers.by_candidate, scores)
     return replace(
         found,
         comparisons=tuple(compare(found.shape, name, scores[TUNED], scores[name], seed) for name in rivals),
@@ -220,23 +221,25 @@ def _with_tuned(
         calibration=calibrate(expected, answers.chances) if answers.chances else None,
         best_rows=best,
         worst_rows=worst,
+        answered_rows=answered,
     )
 
 
 def _shown(
     rows: Sequence[TuningExample], given: Mapping[str, Sequence[str]], scores: Mapping[str, Sequence[float]]
-) -> tuple[tuple[ScoredRow, ...], tuple[ScoredRow, ...]]:
-    """Return the rows where tuning helped most and those where the model is most wrong."""
+) -> tuple[tuple[ScoredRow, ...], ...]:
+    """Return the rows where tuning helped most, those where the model is most wrong, and the first ones."""
     own = scores[TUNED]
     others = [max((scores[name][at] for name in scores if name != TUNED), default=0.0) for at in range(len(rows))]
     gained = sorted((at for at in range(len(rows)) if own[at] > 0), key=lambda at: (others[at] - own[at], at))
     missed = sorted((at for at in range(len(rows)) if own[at] < 1), key=lambda at: (own[at] - others[at], own[at], at))
 
-    def scored(at: int) -> ScoredRow:
-        said = {name: answers[at] for name, answers in given.items()}
+    def scored(at: int, names: Sequence[str] = tuple(given)) -> ScoredRow:
+        said = {name: given[name][at] for name in names if name in given}
         return ScoredRow(at + 1, rows[at].text_input, rows[at].output, said, own[at])
 
-    return tuple(map(scored, gained[:SHOWN_ROWS])), tuple(map(scored, missed[:SHOWN_ROWS]))
+    first = (scored(at, ("base", TUNED)) for at in range(min(len(rows), KEPT_ROWS)))
+    return tuple(map(scored, gained[:SHOWN_ROWS])), tuple(map(scored, missed[:SHOWN_ROWS])), tuple(first)
 
 
 LEAST_SIZES = 3

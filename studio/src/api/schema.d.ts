@@ -2947,6 +2947,12 @@ export interface components {
             bestRows: components["schemas"]["ScoredRowOut"][];
             /** Worstrows */
             worstRows: components["schemas"]["ScoredRowOut"][];
+            /**
+             * Answeredrows
+             * @description The first rows with the answers of the base and the tuned model.
+             * @default []
+             */
+            answeredRows?: components["schemas"]["ScoredRowOut"][];
             /** Source */
             source: string;
             /** Rowsleftout */

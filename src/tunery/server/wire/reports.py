@@ -169,6 +169,9 @@ class ReportOut(Message):
     calibration: CalibrationOut | None = None
     best_rows: list[ScoredRowOut]
     worst_rows: list[ScoredRowOut]
+    answered_rows: Annotated[
+        list[ScoredRowOut], Field(description="The first rows with the answers of the base and the tuned model.")
+    ] = []
     source: str
     rows_left_out: int
     rows_known: int
@@ -199,7 +202,7 @@ def evaluation_out(
     """Return the state of a tuned model's evaluation, with the newest report."""
     report = None
     if document is not None:
-        hidden: dict[str, Any] = {} if with_rows else {"best_rows": [], "worst_rows": []}
+        hidden: dict[str, Any] = {} if with_rows else {"best_rows": [], "worst_rows": [], "answered_rows": []}
         report = ReportOut.model_validate({**document, **hidden})
     done, total = done_and_total(progress)
     return EvaluationOut(

@@ -1,7 +1,8 @@
 import { useEffect, useRef, useState } from "react";
 import { DEFAULTS, wholeAnswer } from "../../api/answers";
-import type { TunedModel } from "../../api/client";
+import { idOf, maySeeExamples, type TunedModel } from "../../api/client";
 import type { StoredExample } from "../../api/examples";
+import { type EvaluationReport, useReport } from "../../api/reports";
 
 export type ScoredAnswer = { answer: string; isRight: boolean; likeness: number };
 export type AnswerPair = { tuned: ScoredAnswer; base: ScoredAnswer };
@@ -9,9 +10,12 @@ export type AnswerPair = { tuned: ScoredAnswer; base: ScoredAnswer };
 const TOGETHER = 2; // rows at a time: four of the six connections that a browser opens to a server
 const LEAST_TOKENS = 24;
 
-/** Answers of both models to held-out rows, run a few at a time and kept while the page is open. */
+/** Answers of both models to held-out rows: those of the evaluation, others run a few at a time and kept while the page is open. */
 export function useHeldOutAnswers(model: TunedModel, rows: StoredExample[]) {
-  const [answers, setAnswers] = useState<(AnswerPair | undefined)[]>([]);
+  const [asked, setAnswers] = useState<(AnswerPair | undefined)[]>([]);
+  const { data } = useReport("evaluations", idOf(model.name), maySeeExamples(model)).query;
+  const known = evaluated(data?.report, model);
+  const answers = rows.map((row, place) => asked[place] ?? known.get(keyOf(row.textInput, row.output)));
   const [isRunning, setRunning] = useState(false);
   const [error, setError] = useState<unknown>();
   const abort = useRef<AbortController>(undefined);
@@ -38,6 +42,20 @@ export function useHeldOutAnswers(model: TunedModel, rows: StoredExample[]) {
     }
   }
   return { answers, isRunning, error, run, stop: () => abort.current?.abort() };
+}
+
+const keyOf = (input: string, expected: string) => JSON.stringify([input, expected]);
+
+/** The answers of the last evaluation by row, if it was made with the epoch in use. */
+function evaluated(report: EvaluationReport | undefined, model: TunedModel): Map<string, AnswerPair> {
+  const isCurrent = report?.servedEpoch === undefined || report.servedEpoch === model.servedEpoch;
+  const found = new Map<string, AnswerPair>();
+  for (const { textInput, expected, answers } of (isCurrent && report?.answeredRows) || []) {
+    const { tuned, base } = answers;
+    if (tuned === undefined || base === undefined) continue;
+    found.set(keyOf(textInput, expected), { tuned: scored(tuned, expected), base: scored(base, expected) });
+  }
+  return found;
 }
 
 function scored(answer: string, expected: string): ScoredAnswer {
