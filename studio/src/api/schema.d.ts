@@ -2950,7 +2950,6 @@ export interface components {
             /**
              * Answeredrows
              * @description The first rows with the answers of the base and the tuned model.
-             * @default []
              */
             answeredRows?: components["schemas"]["ScoredRowOut"][];
             /** Source */

@@ -170,8 +170,9 @@ class ReportOut(Message):
     best_rows: list[ScoredRowOut]
     worst_rows: list[ScoredRowOut]
     answered_rows: Annotated[
-        list[ScoredRowOut], Field(description="The first rows with the answers of the base and the tuned model.")
-    ] = []
+        list[ScoredRowOut],
+        Field(default_factory=list, description="The first rows with the answers of the base and the tuned model."),
+    ]
     source: str
     rows_left_out: int
     rows_known: int
