@@ -30,15 +30,16 @@ def hub(base_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
 
 def test_the_list_shows_what_fits(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every base of the list with size, licence and memory; yes, tight or no, in 80 columns; nobody is asked."""
-    monkeypatch.setattr(memory, "available_memory", lambda: 5 * 10**9)
-    monkeypatch.setattr(memory, "total_memory", lambda: 9 * 10**9)
+    monkeypatch.setattr(memory, "available_memory", lambda: 2 * 10**9)
+    monkeypatch.setattr(memory, "total_memory", lambda: 4 * 10**9)
 
     done = run("bases", "list", "--all")
 
     lines = {line.split()[0]: line for line in done.output.splitlines()}
     assert set(offered_bases()) <= set(lines)
-    assert "600M  Apache-2.0  tight 6.1 GB  yes 2.1 GB    not here" in lines["qwen3-0.6b"]
-    assert "no 9.5 GB     yes 3.5 GB    gated" in lines["llama-3.2-1b-instruct"]
+    assert "600M  Apache-2.0  yes 1.9 8bit    tight 2.1   not here" in lines["qwen3-0.6b"]
+    assert "tight 3.9       tight 3.5   gated" in lines["llama-3.2-1b-instruct"]
+    assert "no 4.8 4bit     no 9.4      not here" in lines["qwen3-4b-instruct-2507"]
     assert max(map(len, done.output.splitlines())) <= 80
 
 

@@ -105,7 +105,7 @@ def test_json_is_one_document(run: Run, tiny: str, data: Path) -> None:
     assert document["name"] == "tunedModels/numbers"
     assert (document["display_name"], document["state"]) == ("Numbers", "ACTIVE")
     assert document["estimate"]["memory_bytes"] > 600 * 2**20
-    assert set(document["estimate"]) == {"memory_bytes", "free_bytes"}
+    assert set(document["estimate"]) == {"memory_bytes", "free_bytes", "weights", "recomputes"}
     task = document["tuning_task"]
     assert task["hyperparameters"] == {"epoch_count": 5, "batch_size": 4, "learning_rate": 0.001}
     assert [snapshot["step"] for snapshot in task["snapshots"]] == list(range(1, 26))

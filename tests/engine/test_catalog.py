@@ -13,8 +13,17 @@ import pytest
 from tests.engine.tiny_bases import WINDOW, make_folder, make_gguf
 from tunery.engine import memory
 from tunery.engine.catalog import ALIASES, Catalog
-from tunery.engine.memory import Fit, answering_estimate, available_memory, fits, memory_estimate, needs
+from tunery.engine.memory import (
+    Fit,
+    KeptWeights,
+    answering_estimate,
+    available_memory,
+    memory_estimate,
+    needs,
+    task_memory,
+)
 from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidArgument, NotFound
+from tunery.types import WeightFormat
 
 DEFAULT = "smollm2-135m-instruct"
 
@@ -284,13 +293,49 @@ def test_memory_estimate_grows_with_the_base_and_with_the_rows() -> None:
     assert memory_estimate(134_515_008, batch_tokens=8192) > small
 
 
-def test_available_memory_decides_whether_a_base_fits() -> None:
-    """Where the machine tells its memory, a tiny base fits and one of a million million parameters does not."""
-    if available_memory() is None:
-        pytest.skip("this machine does not tell its memory")
+# VmHWM of `python -m benchmarks.large_base`, in float32 (docs/performance.md)
+@pytest.mark.parametrize(("tokens", "recomputes", "measured"), [(4 * 64, False, 3.38e9), (4 * 1024, True, 4.92e9)])
+def test_the_estimate_of_a_base_in_four_bits_is_within_a_quarter_of_its_peak(
+    tokens: int, recomputes: bool, measured: float
+) -> None:
+    """1.7 billion parameters with short rows, and with long ones whose layers are computed again."""
+    found = memory_estimate(
+        1_711_376_384, batch_tokens=tokens, weight_bytes=4, weights=WeightFormat.FOUR_BIT, recomputes=recomputes
+    )
 
-    assert fits(1_000, batch_tokens=1)
-    assert not fits(10**12)
+    assert found == pytest.approx(measured, rel=0.25)
+
+
+@pytest.mark.parametrize(
+    ("asked", "free", "weights", "recomputes"),
+    [
+        ("auto", 40, "full", False),
+        ("auto", 6, "full", True),
+        ("4bit", 40, "4bit", False),
+        ("8bit", 5, "8bit", True),
+        ("full", 2, "full", True),
+    ],
+)
+def test_a_task_takes_what_fits(asked: str, free: int, weights: str, recomputes: bool) -> None:
+    """With the weights asked for; layers are computed again, then rows taken singly, only where less memory is free."""
+    ask = WeightFormat(asked)
+    found = task_memory(1_700_000_000, ask, KeptWeights(), batch=2048, longest=512, free=free * 10**9)
+    rigid = KeptWeights(is_flexible=False)
+
+    assert (found.weights, found.recomputes) == (weights, recomputes)
+    assert (found.bytes <= free * 10**9) == (free != 2)
+    whole = task_memory(1_700_000_000, ask, rigid, batch=2048, longest=512, free=free * 10**9)
+    assert (whole.weights, whole.recomputes) == ("full", False)
+    assert whole.bytes == memory_estimate(1_700_000_000)
+
+
+def test_weights_that_came_in_few_bits_stay_so_if_full_ones_do_not_fit() -> None:
+    """By default; as 4 bits they also serve a wish for 8."""
+    kept = KeptWeights(stored=WeightFormat.FOUR_BIT)
+
+    assert kept.format_for(WeightFormat.AUTO, 1_700_000_000, 40 * 10**9) == "full"
+    assert kept.format_for(WeightFormat.AUTO, 1_700_000_000, 5 * 10**9) == "4bit"
+    assert kept.format_for(WeightFormat.EIGHT_BIT, 1_700_000_000, 40 * 10**9) == "4bit"
 
 
 def _numbers(folder: Path) -> list[int]:
@@ -301,19 +346,43 @@ def _numbers(folder: Path) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("free", "total", "fit"), [(9, 9, Fit.YES), (5, 9, Fit.TIGHT), (5, 6, Fit.NO), (5, None, Fit.NO), (None, 9, None)]
+    ("free", "total", "fit"), [(9, 9, Fit.YES), (5, 9, Fit.TIGHT), (4, 5, Fit.NO), (5, None, Fit.NO), (None, 9, None)]
 )
 def test_tight_is_what_fits_only_if_other_programs_end(
     monkeypatch: pytest.MonkeyPatch, free: int | None, total: int | None, fit: Fit | None
 ) -> None:
-    """Tuning 600 million parameters takes 6.1 GB: yes in free memory, tight in the machine's, else no; or unknown."""
+    """Tuning 600 million parameters takes 5.9 GB: yes in free memory, tight in the machine's, else no; or unknown."""
     monkeypatch.setattr(memory, "available_memory", lambda: free and free * 10**9)
     monkeypatch.setattr(memory, "total_memory", lambda: total and total * 10**9)
 
     tuning, answering = needs(600_000_000)
 
-    assert (tuning.fit, round(tuning.bytes / 1e9, 1)) == (fit, 6.1)
+    assert (tuning.fit, round(tuning.bytes / 1e9, 1)) == (fit, 5.9)
     assert tuning.bytes > answering.bytes == answering_estimate(600_000_000) > 1_200_000_000
+
+
+@pytest.mark.parametrize(
+    ("free", "total", "fit", "weights"),
+    [
+        (9, 9, "yes", "full"),
+        (3, 9, "yes", "full"),
+        (2.1, 2.1, "yes", "8bit"),
+        (1.8, 1.8, "yes", "4bit"),
+        (1, 1, "no", "4bit"),
+        (1, 3, "tight", "full"),
+    ],
+)
+def test_a_base_may_fit_with_layers_computed_again_or_fewer_bits(
+    monkeypatch: pytest.MonkeyPatch, free: float, total: float, fit: str, weights: str
+) -> None:
+    """The least change that fits is told, with its figure; else the smallest figure."""
+    monkeypatch.setattr(memory, "available_memory", lambda: int(free * 1e9))
+    monkeypatch.setattr(memory, "total_memory", lambda: int(total * 1e9))
+
+    tuning, _ = needs(600_000_000, is_flexible=True)
+
+    assert (tuning.fit, tuning.weights) == (fit, weights)
+    assert (tuning.bytes <= free * 1e9) == (fit == "yes")
 
 
 def test_the_limit_of_a_container_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

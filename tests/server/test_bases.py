@@ -57,8 +57,8 @@ def until(client: TestClient, holds: Callable[[dict[str, Any]], object], path: s
 
 def test_everybody_lists_what_there_is(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bases that are here and those of the list, with licence and fit, also for a key; paths are not told."""
-    monkeypatch.setattr(memory, "available_memory", lambda: 5 * 10**9)
-    monkeypatch.setattr(memory, "total_memory", lambda: 9 * 10**9)
+    monkeypatch.setattr(memory, "available_memory", lambda: 2 * 10**9)
+    monkeypatch.setattr(memory, "total_memory", lambda: 4 * 10**9)
     keyed = api.client(key=api.accounts.keys.create("a key")[1])
 
     found = {base["name"]: base for base in keyed.get("/v1beta/bases").json()["bases"]}
@@ -67,8 +67,13 @@ def test_everybody_lists_what_there_is(api: Api, monkeypatch: pytest.MonkeyPatch
     assert (found[BASE]["isPresent"], found[BASE]["isDefault"], "place" in found[BASE]) == (True, True, False)
     listed = found[NAME]
     assert (listed["licence"], listed["place"], listed["isPresent"]) == ("Apache-2.0", QWEN, False)
-    assert (listed["tuning"]["fit"], listed["answering"]["fit"]) == ("tight", "yes")
-    assert found["llama-3.2-1b-instruct"]["tuning"]["fit"] == "no"
+    assert (listed["tuning"]["fit"], listed["tuning"]["weights"], listed["answering"]["fit"]) == (
+        "yes",
+        "8bit",
+        "tight",
+    )
+    assert found["qwen3-4b-instruct-2507"]["tuning"]["fit"] == "no"
+    assert "weights" not in found[BASE]["tuning"]
     assert "languages" not in found["gemma-3-1b-it"]
     assert error_of(api.client().get("/v1beta/bases"))["code"] == 403
 

@@ -18,6 +18,7 @@ from tests.service.samples import CountingHere, a_request, tuned
 from tunery.cli.workplace import Here
 from tunery.engine.catalog import EMBEDDED, Catalog
 from tunery.engine.encoding import EncodedExample
+from tunery.engine.memory import KeptWeights
 from tunery.engine.packing import ROUND_TOKENS, pack
 from tunery.service.answering import Answering
 from tunery.service.creation import (
@@ -43,7 +44,7 @@ DEFAULTS = Hyperparameters().resolve()
 def memory_bytes(
     rows: RowCounts, hyperparameters: Hyperparameters = DEFAULTS, weight_bytes: int = 2, entry: CatalogEntry = EMBEDDED
 ) -> int:
-    return estimated_memory(entry, rows, hyperparameters, weight_bytes).memory_bytes or 0
+    return estimated_memory(entry, rows, hyperparameters, KeptWeights(weight_bytes)).memory_bytes or 0
 
 
 # the four longest rows and the common tokens of W1, W2 and W3 in benchmarks/speed_workloads.py, with the median of
@@ -101,6 +102,11 @@ def test_the_command_and_the_api_agree(home: Path, monkeypatch: pytest.MonkeyPat
             assert by_api.source is Source.GUESSED
             assert by_api.memory.memory_bytes == by_command.memory_bytes
             needed[dtype] = by_command.memory_bytes or 0
+        small = replace(request, hyperparameters=replace(request.hyperparameters, weights="4bit"))
+        by_command = Here().estimate(cast(Any, SimpleNamespace(base=catalog.resolve("tiny"), request=small)))
+        by_api = estimates.of(small, sent)
+        assert (by_api.memory.memory_bytes, by_api.memory.weights) == (by_command.memory_bytes, "4bit")
+        assert by_command.weights == "4bit"
 
     assert 0 < needed[torch.bfloat16] < needed[torch.float32]
 
@@ -126,7 +132,7 @@ def test_the_longest_examples_are_enough() -> None:
 
 def test_a_base_of_unknown_size_gets_no_estimate() -> None:
     """Without a parameter count there is no figure instead of a wrong one."""
-    found = estimated_memory(replace(EMBEDDED, parameters=None), RowCounts((100,)), DEFAULTS, 2)
+    found = estimated_memory(replace(EMBEDDED, parameters=None), RowCounts((100,)), DEFAULTS, KeptWeights())
 
     assert (found.memory_bytes, found.fits) == (None, None)
 

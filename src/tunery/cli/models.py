@@ -387,8 +387,9 @@ def _list_all_bases(catalog: Catalog, *, json: bool) -> None:
         (base.name, _size(base.parameters), base.licence, _fit(base.tuning), _fit(base.answering), _where(base))
         for base in found
     ]
-    terminal.table(("NAME", "SIZE", "LICENCE", "TUNING", "ANSWERS", "WEIGHTS"), rows, right=(1,))
-    terminal.say("TUNING and ANSWERS: does it fit into memory (tight: only if other programs end), and what it takes.")
+    terminal.table(("NAME", "SIZE", "LICENCE", "TUNING GB", "ANSWERS GB", "WEIGHTS"), rows, right=(1,))
+    terminal.say("TUNING, ANSWERS: does it fit into memory (tight: only if other programs end), and what it takes;")
+    terminal.say("8bit, 4bit: with these --weights.")
     terminal.say("Next: tunery bases get NAME")
 
 
@@ -396,7 +397,8 @@ def _fit(need: Need | None) -> str:
     if need is None:
         return ""
     size = need.bytes / 1e9
-    return f"{need.fit or '?'} {size:,.0f} GB" if size >= 10 else f"{need.fit or '?'} {size:,.1f} GB"
+    how = "" if need.weights == WeightFormat.FULL else f" {need.weights}"
+    return f"{need.fit or '?'} {size:,.{0 if size >= 10 else 1}f}{how}"
 
 
 def _where(base: ListedBase) -> str:
@@ -530,10 +532,12 @@ def _weights(entry: CatalogEntry) -> tuple[str, str]:
 
 
 def _say_fit(entry: CatalogEntry) -> None:
-    from tunery.engine.memory import fits, memory_estimate
+    from tunery.engine.memory import Fit
+    from tunery.service.bases import needs_of
 
-    if entry.parameters and fits(entry.parameters) is False:
+    needed = needs_of(entry)
+    if needed and needed[0].fit in (Fit.TIGHT, Fit.NO):
         terminal.say(
-            f"Warning: tuning it takes about {memory_estimate(entry.parameters) / 1e9:.1f} GB of memory, "
+            f"Warning: tuning it takes about {needed[0].bytes / 1e9:.1f} GB of memory, "
             "more than is free on this machine."
         )

@@ -457,9 +457,14 @@ def print_estimate(needed: MemoryEstimate | None) -> None:
     if needed is None or needed.memory_bytes is None:
         return
     free = "" if needed.free_bytes is None else f"; {_gigabytes(needed.free_bytes)} free"
-    terminal.say(f"Memory    needs about {_gigabytes(needed.memory_bytes)}{free}")
+    how = [f"weights in {needed.weights.removesuffix('bit')} bits"] if needed.weights != WeightFormat.FULL else []
+    how += ["layers computed again, which takes longer"] if needed.recomputes else []
+    said = f" ({', '.join(how)})" if how else ""
+    terminal.say(f"Memory    needs about {_gigabytes(needed.memory_bytes)}{said}{free}")
     if needed.fits is False:
-        terminal.say("Warning: this may not fit. Use smaller batches (--batch-size), shorter rows or a smaller base.")
+        less = "shorter rows or a smaller base"
+        less = f"--weights 4bit, {less}" if needed.weights != WeightFormat.FOUR_BIT else less
+        terminal.say(f"Warning: this may not fit. Use smaller batches (--batch-size), {less}.")
 
 
 def _gigabytes(size: int) -> str:

@@ -206,7 +206,8 @@ def _disk(folder: Path) -> Iterator[Finding]:
 def _base(folder: Path) -> Iterator[Finding]:
     from tunery.engine.catalog import Catalog
     from tunery.engine.integrity import require_whole
-    from tunery.engine.memory import fits
+    from tunery.engine.memory import Fit
+    from tunery.service.bases import needs_of
 
     catalog = Catalog(folder, config.default_base_model())
     entry = catalog.resolve(catalog.default_base)
@@ -217,7 +218,8 @@ def _base(folder: Path) -> Iterator[Finding]:
         return
     require_whole(catalog, entry.name)
     yield Finding("base", Verdict.OK, f"{entry.name} is on this machine, digest {catalog.digest(entry.name)[:12]}")
-    if entry.parameters and fits(entry.parameters) is False:
+    needed = needs_of(entry)
+    if needed and needed[0].fit in (Fit.TIGHT, Fit.NO):
         yield Finding("memory", Verdict.WARNING, f"tuning {entry.name} needs more memory than is free now")
 
 

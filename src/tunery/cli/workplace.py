@@ -229,13 +229,13 @@ class Here:
         require_fitting_outputs(base, self._folder, dataset.examples, dataset.rows, column)
 
     def estimate(self, plan: Plan) -> MemoryEstimate:
-        from tunery.engine.base import fast_dtype
+        from tunery.engine.base import kept_weights
         from tunery.engine.encoding import encoded
         from tunery.service.creation import RowCounts, estimated_memory, longest_examples
 
         settings = plan.request.hyperparameters
         rows = encoded(plan.base, self._folder, longest_examples(plan.request.examples, settings.batch_size))
-        return estimated_memory(plan.base, RowCounts.of(rows), settings, fast_dtype().itemsize)
+        return estimated_memory(plan.base, RowCounts.of(rows), settings, kept_weights(plan.base, self._folder))
 
     @contextmanager
     def job(self, plan: Plan, *, is_resume: bool) -> Iterator[_JobHere]:

@@ -14,12 +14,13 @@ from pathlib import Path
 import safetensors
 import torch
 
+from tunery import config
 from tunery.engine.base_config import Unknown
 from tunery.engine.catalog import Catalog, folder_entry, inspect_folder, weights_digest
 from tunery.engine.conversion import read_stored, stored_bits
 from tunery.engine.fallback import FallbackNetwork, model_of
 from tunery.engine.families import spec_of
-from tunery.engine.memory import available_memory, memory_estimate
+from tunery.engine.memory import KeptWeights, available_memory, memory_estimate
 from tunery.engine.network import Network
 from tunery.engine.quantized import BLOCK_WEIGHTS, ROUNDED
 from tunery.engine.tokenizer import Tokenizer
@@ -104,29 +105,20 @@ def chosen_format(
 
     Weights that came in fewer bits are never rounded to more, nor are any rounded that nobody asked to round.
     """
-    if asked is WeightFormat.FULL:
-        return Choice(WeightFormat.FULL)
-    if asked is not WeightFormat.AUTO:
-        return _asked_format(asked, folder, device)
-    own = stored_format(folder)
-    if own is None or device.type != "cpu" or not entry.parameters:
-        return Choice(WeightFormat.FULL)
-    needed, free = memory_estimate(entry.parameters, weight_bytes=dtype.itemsize), available_memory()
-    if free is None or needed <= free:
-        return Choice(WeightFormat.FULL)
-    return Choice(
-        own,
-        f"The weights of the base are kept in {_BITS[own]} bits, as they came: in full, tuning needs about"
-        f" {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free.",
-    )
-
-
-def _asked_format(asked: WeightFormat, folder: Path, device: torch.device) -> Choice:
-    if device.type != "cpu":
-        return Choice(WeightFormat.FULL, _STAYS_FULL.format(f"{device.type}"))
-    if own := _as_it_came(asked, folder):
-        return Choice(own, f"The weights of the base are kept in {_BITS[own]} bits, as they came.")
-    return Choice(asked, f"The weights of the base are rounded to {_BITS[asked]} bits; tuning sees the rounded ones.")
+    kept, free = KeptWeights(dtype.itemsize, stored_format(folder), device.type == "cpu"), available_memory()
+    chosen, is_asked = kept.format_for(asked, entry.parameters, free), asked in _BITS
+    if chosen is WeightFormat.FULL:
+        return Choice(chosen, _STAYS_FULL.format(device.type) if is_asked else "")
+    if is_asked and not kept.as_it_came(asked):
+        return Choice(
+            chosen, f"The weights of the base are rounded to {_BITS[chosen]} bits; tuning sees the rounded ones."
+        )
+    sentence = f"The weights of the base are kept in {_BITS[chosen]} bits, as they came"
+    if is_asked:
+        return Choice(chosen, f"{sentence}.")
+    needed = memory_estimate(entry.parameters or 0, weight_bytes=dtype.itemsize)
+    why = f"in full, tuning needs about {needed / 1e9:.1f} GB, and {(free or 0) / 1e9:.1f} GB are free"
+    return Choice(chosen, f"{sentence}: {why}.")
 
 
 def _notice(chosen: Choice, network: Network | FallbackNetwork) -> str:
@@ -148,10 +140,19 @@ def stored_format(folder: Path) -> WeightFormat | None:
     return None if bits is None else WeightFormat.of(bits)
 
 
-def _as_it_came(asked: WeightFormat, folder: Path) -> WeightFormat | None:
-    """Return the format in which the weights of a base came, if that is as small as the one asked for."""
-    own = stored_format(folder)
-    return own if own is not None and _BITS[own] <= _BITS[asked] else None
+def kept_weights(entry: CatalogEntry, data_folder: Path) -> KeptWeights:
+    """Return how the weights of a base can be kept on the device in use, without loading it."""
+    device = chosen_device(config.device())
+    return kept_in(Catalog(data_folder).folder(entry.alias_of or entry.name), device_dtype(device), device)
+
+
+def kept_in(folder: Path, dtype: torch.dtype, device: torch.device = CPU) -> KeptWeights:
+    """Return how the weights of the base in a folder can be kept on a device, without loading it."""
+    try:
+        spec_of(read_config(folder))
+    except Unknown:
+        return KeptWeights(dtype.itemsize, is_flexible=False)
+    return KeptWeights(dtype.itemsize, stored_format(folder), device.type == "cpu")
 
 
 def network_of(
@@ -168,7 +169,7 @@ def network_of(
         spec = spec_of(read_config(folder))
         if weights is WeightFormat.FULL:
             return Network(spec, arranged(read_tensors(folder, dtype, device), spec))
-        if _as_it_came(weights, folder):
+        if KeptWeights(stored=stored_format(folder)).as_it_came(weights):
             return Network(spec, arranged(read_stored(folder, dtype, device), spec))
         return Network(spec, arranged(TensorsInTurn(folder), spec, Rounding(ROUNDED[weights], dtype)))
     except Unknown as reason:

@@ -21,7 +21,7 @@ from tunery.server.shares import Places
 from tunery.server.wire.messages import Message, StrictIncoming
 from tunery.service.access import require_known
 from tunery.service.bases import Dependent, Download, ListedBase, dependents, listed_base, listed_bases
-from tunery.types import Caller
+from tunery.types import Caller, WeightFormat
 
 list_router = ApiRouter(tags=["bases (extension)"])
 router = ApiRouter(tags=["bases, for administrators (extension)"])
@@ -40,6 +40,9 @@ class MemoryOut(Message):
 
     memory_bytes: int
     fit: str | None
+    weights: Annotated[
+        str | None, Field(description="The format of weights that this takes: 8bit or 4bit, if not full.")
+    ]
 
 
 class DownloadOut(Message):
@@ -188,7 +191,10 @@ def _out(services: Services, caller: Caller, base: ListedBase, needing: dict[str
 
 
 def _memory_out(need: Need | None) -> MemoryOut | None:
-    return None if need is None else MemoryOut(memory_bytes=need.bytes, fit=need.fit)
+    if need is None:
+        return None
+    weights = None if need.weights is WeightFormat.FULL else need.weights
+    return MemoryOut(memory_bytes=need.bytes, fit=need.fit, weights=weights)
 
 
 def _download_out(download: Download | None) -> DownloadOut | None:

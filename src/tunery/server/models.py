@@ -21,7 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tunery.engine.memory import fits, memory_estimate
+from tunery.engine.memory import Fit
 from tunery.errors import InvalidArgument, NotFound, PermissionDenied, Unimplemented
 from tunery.server.generation import BASE_HEADER
 from tunery.server.http import ApiRouter, Flag, JsonReply, Services, ServicesOf, page_of
@@ -38,6 +38,7 @@ from tunery.server.wire.datasets import (
 from tunery.server.wire.messages import Message
 from tunery.service import tuning
 from tunery.service.access import Action, Seen, Share, require_known, require_scope
+from tunery.service.bases import needs_of
 from tunery.service.contracts import contracts_of, prompt_options, set_prompt_options
 from tunery.service.creation import Creation, CreationRequest
 from tunery.service.library import Library
@@ -110,7 +111,7 @@ class ModelsPage(Message):
 
 def model_out(entry: CatalogEntry) -> ModelOut:
     """Return an entry of the catalog as the API shows it; its settings apply to calls that set none."""
-    defaults = SamplingSettings()
+    defaults, needed = SamplingSettings(), needs_of(entry)
     return ModelOut(
         name=f"models/{entry.name}",
         version="001",
@@ -127,8 +128,8 @@ def model_out(entry: CatalogEntry) -> ModelOut:
         licence=entry.licence,
         parameters=entry.parameters,
         is_present=entry.is_present,
-        tuning_memory_bytes=None if entry.parameters is None else memory_estimate(entry.parameters),
-        fits=None if entry.parameters is None else fits(entry.parameters),
+        tuning_memory_bytes=None if needed is None else needed[0].bytes,
+        fits=None if needed is None or needed[0].fit is None else needed[0].fit is Fit.YES,
     )
 
 

@@ -27,6 +27,7 @@ from tunery.types import BASE_RENDERING, Rendering, SamplingSettings, TuningExam
 if TYPE_CHECKING:
     from tunery.engine.answers.generator import Generator, Piece
     from tunery.engine.encoding import EncodedExample, Encoder
+    from tunery.engine.memory import KeptWeights
     from tunery.engine.resident import ResidentBase
 
 MAX_WAIT_SECONDS = 30.0  # a question that waits longer is refused
@@ -140,7 +141,7 @@ class RowsCounted:
     tokens: tuple[int, ...]
     cut: tuple[int, ...]  # indexes of the examples that are cut off at the window
     prefix: int  # tokens that all examples share at their beginning
-    weight_bytes: int  # bytes of a number in the weights: 2 for bfloat16, 4 for float32
+    kept: KeptWeights  # how the weights of the base can be kept
     beyond: dict[int, int] = field(default_factory=dict)  # see `Encoder.outputs_beyond_window`
 
 
@@ -387,8 +388,7 @@ class AnsweringChild:
                 self._channel.send(Counted(number, len(prompt)))
             case CountRows(number, base_model, examples, user):
                 resident = self._loaded(base_model).resident
-                weight_bytes = resident.network.dtype.itemsize
-                self._portions[user] = number, counted_in_portions(number, resident.encoder, weight_bytes, examples)
+                self._portions[user] = number, counted_in_portions(number, resident.encoder, _kept(resident), examples)
             case RenderRows(number, base_model, examples, user):
                 encoder = self._loaded(base_model).resident.encoder
                 self._portions[user] = number, rendered_in_portions(number, encoder, examples)
@@ -526,12 +526,18 @@ def _too_late() -> DeadlineExceeded:
 
 def count_rows(number: int, resident: ResidentBase, examples: Sequence[TuningExample]) -> RowsCounted:
     """Count the tokens of examples as tuning reads them."""
-    portions = counted_in_portions(number, resident.encoder, resident.network.dtype.itemsize, examples)
+    portions = counted_in_portions(number, resident.encoder, _kept(resident), examples)
     return next(done for done in portions if done is not None)
 
 
+def _kept(resident: ResidentBase) -> KeptWeights:
+    from tunery.engine.base import kept_in
+
+    return kept_in(resident.folder, resident.network.dtype, resident.network.device)
+
+
 def counted_in_portions(
-    number: int, encoder: Encoder, weight_bytes: int, examples: Sequence[TuningExample]
+    number: int, encoder: Encoder, kept: KeptWeights, examples: Sequence[TuningExample]
 ) -> Iterator[RowsCounted | None]:
     """Count the tokens of examples as tuning reads them: yield None after each portion, the counts at the end."""
     from tunery.engine.encoding import shared_prefix_tokens
@@ -550,7 +556,7 @@ def counted_in_portions(
         tuple(len(row.token_ids) for row in rows),
         tuple(place for place, row in enumerate(rows) if row.was_cut),
         shared_prefix_tokens(rows) if len(rows) > 1 else 0,
-        weight_bytes,
+        kept,
         beyond,
     )
 

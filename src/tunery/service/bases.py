@@ -20,7 +20,7 @@ from tunery.errors import Cancelled, FailedPrecondition, NotFound, ResourceExhau
 from tunery.files import Progress
 from tunery.service.database import models
 from tunery.service.library import Library
-from tunery.types import CatalogEntry
+from tunery.types import DEFAULT_BASE_MODEL, CatalogEntry
 
 MAX_RUNNING = 3
 _PATIENCE_SECONDS = 5.0  # that the end of a server waits for its downloads
@@ -78,7 +78,7 @@ def _known(catalog: Catalog, entry: CatalogEntry) -> ListedBase:
     offer = offered_as(repository)
     record = catalog.record(entry.name)
     stated = sum(file.size for file in record.hub_files.values()) if record else 0
-    tuning, answering = needs(entry.parameters) if entry.parameters else (None, None)
+    tuning, answering = needs_of(entry) or (None, None)
     return ListedBase(
         name=entry.name,
         display_name=offer.display_name if offer else entry.display_name,
@@ -98,8 +98,15 @@ def _known(catalog: Catalog, entry: CatalogEntry) -> ListedBase:
     )
 
 
+def needs_of(entry: CatalogEntry) -> tuple[Need, Need] | None:
+    """Return what tuning a base takes, and what answering takes; None if its size is not known. See `memory.needs`."""
+    offer = offered_as(entry.source.partition(":")[2].partition("@")[0])
+    is_ours = (entry.alias_of or entry.name) == DEFAULT_BASE_MODEL or (offer is not None and offer.family is not None)
+    return needs(entry.parameters, is_flexible=is_ours) if entry.parameters else None
+
+
 def _offered(offer: OfferedBase) -> ListedBase:
-    tuning, answering = needs(offer.parameters)
+    tuning, answering = needs(offer.parameters, is_flexible=offer.family is not None)  # all known ones are our own
     return ListedBase(
         name=offer.name,
         display_name=offer.display_name,

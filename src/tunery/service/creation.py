@@ -23,7 +23,7 @@ from tunery.data.dataset import Dataset
 from tunery.data.outputs import RowsAndLabels, rows_and_labels
 from tunery.engine.catalog import Catalog
 from tunery.engine.encoding import EncodedExample, may_exceed, shared_prefix_tokens
-from tunery.engine.memory import available_memory, memory_estimate
+from tunery.engine.memory import KeptWeights, available_memory, task_memory
 from tunery.errors import (
     DataProblem,
     DatasetInvalid,
@@ -51,6 +51,7 @@ from tunery.types import (
     TuningExample,
     TuningSnapshot,
     TuningTask,
+    WeightFormat,
 )
 
 MAX_WAITING_TASKS = 1000
@@ -283,10 +284,16 @@ class RowCounts:
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """The most bytes that a tuning task takes, and the bytes that are free now; None if unknown."""
+    """
+    The most bytes that a tuning task takes, and the bytes that are free now; None if unknown.
+
+    `weights` is the format in which the base is kept; `recomputes`: layers are computed again, which takes longer.
+    """
 
     memory_bytes: int | None
     free_bytes: int | None
+    weights: WeightFormat = WeightFormat.FULL
+    recomputes: bool = False
 
     @property
     def fits(self) -> bool | None:
@@ -305,19 +312,20 @@ def longest_examples(examples: Sequence[TuningExample], batch_size: int) -> list
 
 
 def estimated_memory(
-    entry: CatalogEntry, longest: RowCounts, hyperparameters: Hyperparameters, weight_bytes: int
+    entry: CatalogEntry, longest: RowCounts, hyperparameters: Hyperparameters, kept: KeptWeights
 ) -> MemoryEstimate:
     """
-    Estimate the memory of a task from its `longest_examples`, see `memory.memory_estimate`.
+    Estimate the memory of a task from its `longest_examples`, see `memory.task_memory`.
 
-    `weight_bytes` is 2 if the base is tuned in bfloat16, 4 for float32. Assumes packed rows; bases that are tuned with
-    padded rows need more.
+    Assumes packed rows; bases that are tuned with padded rows need more.
     """
-    needed = None
-    if entry.parameters:
-        batch_tokens = longest.largest_batch(hyperparameters.batch_size, entry.input_token_limit)
-        needed = memory_estimate(entry.parameters, batch_tokens=batch_tokens, weight_bytes=weight_bytes)
-    return MemoryEstimate(needed, available_memory())
+    free = available_memory()
+    if not entry.parameters:
+        return MemoryEstimate(None, free)
+    batch, row = (longest.largest_batch(rows, entry.input_token_limit) for rows in (hyperparameters.batch_size, 1))
+    asked = WeightFormat(hyperparameters.weights)
+    found = task_memory(entry.parameters, asked, kept, batch=batch, longest=row, free=free)
+    return MemoryEstimate(found.bytes, free, found.weights, found.recomputes)
 
 
 class Source(StrEnum):
@@ -414,7 +422,7 @@ class Estimates:
         longest = longest_examples(request.examples, request.hyperparameters.batch_size)
         counted = self._answering.count_rows(request.base_model, tuple(longest), request.user_id)
         entry, counts = self._catalog.resolve(request.base_model), RowCounts(counted.tokens, counted.prefix)
-        return estimated_memory(entry, counts, request.hyperparameters, counted.weight_bytes)
+        return estimated_memory(entry, counts, request.hyperparameters, counted.kept)
 
     def _work(
         self,

@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from tunery import config
 from tunery.engine.catalog import Catalog
 from tunery.errors import (
     DataLoss,
@@ -421,10 +420,13 @@ class _VllmChild:
         if isinstance(message, Count):
             encoder = self._encoders(message.question.base_model).of(message.question.rendering)
             return Counted(message.number, len(encoder.conversation(message.question.turns)))
+        from tunery.engine.base import kept_weights
+
         encoder = self._encoders(message.base_model).plain
         found: Iterator[RowsCounted | RowsRendered | None]
         if isinstance(message, CountRows):
-            found = counted_in_portions(message.number, encoder, _weight_bytes(), message.examples)
+            kept = kept_weights(self._catalog.resolve(message.base_model), self._data_folder)
+            found = counted_in_portions(message.number, encoder, kept, message.examples)
         else:
             found = rendered_in_portions(message.number, encoder, message.examples)
         return next(done for done in found if done is not None)
@@ -555,13 +557,6 @@ def _constraint(form: AnswerForm) -> dict[str, Any]:
     from tunery.engine.answers.guides import read_schema
 
     return {"json": read_schema(form)}
-
-
-def _weight_bytes() -> int:
-    """Return the bytes of a number in the weights that a tuning job on this machine would have."""
-    from tunery.engine.base import chosen_device, device_dtype
-
-    return device_dtype(chosen_device(config.device())).itemsize
 
 
 def _copied(source: Path, target: Path) -> Path:

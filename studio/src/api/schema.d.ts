@@ -3504,6 +3504,11 @@ export interface components {
             memoryBytes: number;
             /** Fit */
             fit?: string;
+            /**
+             * Weights
+             * @description The format of weights that this takes: 8bit or 4bit, if not full.
+             */
+            weights?: string;
         };
         /**
          * MemoryOut
@@ -3516,6 +3521,16 @@ export interface components {
             freeBytes?: number;
             /** Fits */
             fits?: boolean;
+            /**
+             * Weights
+             * @description How the weights of the base are kept: 8bit or 4bit, if not full.
+             */
+            weights?: string;
+            /**
+             * Recomputes
+             * @description Whether layers are computed again to save memory.
+             */
+            recomputes?: boolean;
         };
         /**
          * UsageOut

@@ -14,7 +14,8 @@ from tunery.data.outputs import OutputKind, RowsAndLabels, output_kind
 from tunery.errors import DataProblem, Level
 from tunery.evaluation.contest import RecordedAnswers
 from tunery.server.wire.messages import Message
-from tunery.service.creation import Estimate, Source
+from tunery.service.creation import Estimate, MemoryEstimate, Source
+from tunery.types import WeightFormat
 
 
 class DataProblemOut(Message):
@@ -207,6 +208,10 @@ class MemoryOut(Message):
     needed_bytes: int | None
     free_bytes: int | None
     fits: bool | None
+    weights: Annotated[
+        str | None, Field(description="How the weights of the base are kept: 8bit or 4bit, if not full.")
+    ]
+    recomputes: Annotated[bool | None, Field(description="Whether layers are computed again to save memory.")]
 
 
 class InputsOut(Message):
@@ -263,7 +268,6 @@ def estimate_out(
     estimate: Estimate, problems: Sequence[DataProblem], examples: Sequence[tuple[str, str]]
 ) -> EstimateOut:
     """Return an estimate, and what the inputs and outputs of the examples are, as the API shows them."""
-    memory = estimate.memory
     return EstimateOut(
         total_steps=estimate.total_steps,
         example_count=estimate.examples,
@@ -277,12 +281,23 @@ def estimate_out(
         fold_count=estimate.fold_count or None,
         fold_seconds=_seconds_out(estimate.fold_seconds, estimate.source) if estimate.fold_count else None,
         waiting_before=estimate.waiting_before,
-        memory=MemoryOut(needed_bytes=memory.memory_bytes, free_bytes=memory.free_bytes, fits=memory.fits),
+        memory=_memory_out(estimate.memory),
         rate_warning=estimate.rate_warning,
         rows_advice=estimate.facts.advice,
         problems=problems_out((*problems, *estimate.facts.problems)) or None,
         inputs=InputsOut(prefix=PromptContract.learn([text_input for text_input, _ in examples]).beginning or None),
         outputs=_outputs_out([output.strip() for _, output in examples], estimate.facts),
+    )
+
+
+def _memory_out(memory: MemoryEstimate) -> MemoryOut:
+    weights = None if memory.weights is WeightFormat.FULL else memory.weights
+    return MemoryOut(
+        needed_bytes=memory.memory_bytes,
+        free_bytes=memory.free_bytes,
+        fits=memory.fits,
+        weights=weights,
+        recomputes=memory.recomputes or None,
     )
 
 

@@ -79,7 +79,7 @@ function Memory({ base: { tuning, answering, isPresent, downloadBytes, isOffered
         ([name, need]) =>
           need && (
             <span key={name} className={`badge ${need.fit ? BADGES[need.fit] : ""}`}>
-              {text.bases.fit(name, need.fit, need.memoryBytes)}
+              {text.bases.fit(name, need.fit, need.memoryBytes, need.weights)}
             </span>
           ),
       )}

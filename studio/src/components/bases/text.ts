@@ -24,8 +24,8 @@ export const text = {
       [parameters(size), licence, `context ${count(context)} tokens`, languages].filter(Boolean).join(" · "),
     tuning: "Tuning",
     answering: "Answering",
-    fit: (name: string, fit: string | undefined, bytes: number) =>
-      `${name}: ${FITS[fit ?? ""] ?? "needs"} (${megabytes(bytes)})`,
+    fit: (name: string, fit: string | undefined, bytes: number, weights?: string) =>
+      `${name}: ${FITS[fit ?? ""] ?? "needs"}${inBits(weights)} (${megabytes(bytes)})`,
     size: (bytes: number) => `Download: ${megabytes(bytes)}`,
     about: (bytes: number) => `Download: about ${megabytes(bytes)}`,
     get: "Get",
@@ -54,6 +54,8 @@ export const text = {
     downloads: (downloads: number) => counted(downloads, "download"),
   },
 } as const;
+
+const inBits = (weights?: string) => (weights ? ` in ${weights.replace("bit", "")} bits` : "");
 
 const FITS: Record<string, string> = {
   yes: "fits",

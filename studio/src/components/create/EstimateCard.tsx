@@ -80,13 +80,17 @@ function details({ totalTokens, seconds, foldSeconds, memory, waitingBefore }: E
       </span>,
     ],
     [text.estimate.check, foldSeconds && durationRange(foldSeconds.atLeast, foldSeconds.atMost)],
-    [text.estimate.memory, memory.neededBytes ? memoryText(memory.neededBytes, memory.freeBytes) : undefined],
+    [text.estimate.memory, memory.neededBytes ? memoryText(memory.neededBytes, memory) : undefined],
     [text.estimate.queue, waitingBefore ? text.job.ahead(waitingBefore) : undefined],
   ];
 }
 
-function memoryText(needed: number, free: number | undefined) {
-  return free === undefined ? megabytes(needed) : text.estimate.free(megabytes(needed), megabytes(free));
+function memoryText(needed: number, { freeBytes, weights, recomputes }: Estimate["memory"]) {
+  const free =
+    freeBytes === undefined ? megabytes(needed) : text.estimate.free(megabytes(needed), megabytes(freeBytes));
+  return [free, weights && text.estimate.inBits(weights), recomputes && text.estimate.recomputes]
+    .filter(Boolean)
+    .join(" · ");
 }
 
 function Cut({ rows, show }: { rows: number[]; show: () => void }) {

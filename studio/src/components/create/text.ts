@@ -152,6 +152,8 @@ export const text = {
     time: "Time",
     check: "Test afterwards",
     memory: "Memory",
+    inBits: (weights: string) => `weights in ${weights.replace("bit", "")} bits`,
+    recomputes: "little is free, so it takes longer",
     price: "Price",
     queue: "Queue",
     onThisMachine: (range: string) => `about ${range} on this machine`,
