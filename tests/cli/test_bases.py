@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.hub import Hub, hub_of
+from tests.live import BASE, Live
 from tunery.engine import fetch, memory
 from tunery.engine.offered import offered_bases
 
@@ -72,6 +73,28 @@ def test_get_use_and_remove(run: Run, hub: Hub, data: Path) -> None:
     asked = len(hub.asked)
     assert run("bases", "pull", "qwen3-0.6b").status == 0
     assert not [path for path, _ in hub.asked[asked:] if path.startswith("/api/")]  # the recorded revision came
+
+
+def test_on_a_server(run: Run, hub: Hub, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --server its bases are listed, fetched there, by name or from the hub, and removed."""
+    monkeypatch.setenv("TUNERY_TOKEN", live.token)
+    there = ("--server", live.address)
+
+    assert [line.split()[0] for line in run("bases", "list", *there).output.splitlines()] == ["NAME", BASE]
+    listed = json.loads(run("bases", "list", "--all", "--json", *there).output)
+    assert set(offered_bases()) <= {base["name"] for base in listed}
+    for name in ("qwen3-0.6b", f"{QWEN}@main"):
+        got = run("bases", "get", name, *there)
+        assert (got.status, got.output) == (0, "qwen3-0.6b\n"), got.said
+        assert f"are on the machine of {live.address}" in got.said
+    assert (live.home / "bases" / "qwen3-0.6b" / "model.safetensors").is_file()
+
+    assert "Add --yes" in run("bases", "remove", "qwen3-0.6b", *there).said
+    assert json.loads(run("bases", "remove", "qwen3-0.6b", "--yes", "--json", *there).output)["bytes"] > 0
+    assert not (live.home / "bases" / "qwen3-0.6b").exists()
+    hub.refuses = 503
+    refused = run("bases", "get", "qwen3-0.6b", *there)
+    assert (refused.status != 0, "status 503. Try again later" in refused.said) == (True, True)
 
 
 @pytest.mark.usefixtures("hub")

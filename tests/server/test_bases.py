@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.engine.tiny_bases import make_folder
+from tests.engine.tiny_bases import make_folder, make_gguf
 from tests.hub import Hub, hub_of
 from tests.server.api import BASE, Api, error_of
+from tests.service.samples import write_adapter
 from tunery.engine import fetch, memory
 from tunery.engine.catalog import Catalog
 from tunery.engine.offered import offered_bases
 from tunery.service.access import CLOUD_PLATFORM
+from tunery.service.tuning import Progress
+from tunery.types import Phase
 
 QWEN, NAME = "Qwen/Qwen3-0.6B", "qwen3-0.6b"
 PLACE = f"/v1beta/bases/{NAME}"
@@ -139,9 +142,70 @@ def test_a_model_of_the_hub_is_searched_and_added(admin: TestClient) -> None:
 
     assert error_of(admin.get("/v1beta/bases:search"))["code"] == 400
     assert "The hub has no a/b" in error_of(admin.post("/v1beta/bases", json={"source": "a/b"}))["message"]
-    for source in ("", "/etc/passwd", "http://127.0.0.1/a/b", "../a/b"):
+    for source in ("", "http://127.0.0.1/a/b", "../a/b", "models/base.gguf/x"):
         assert "not the name of a model" in error_of(admin.post("/v1beta/bases", json={"source": source}))["message"]
     assert error_of(admin.post("/v1beta/bases/unknown:fetch"))["code"] == 404
+
+
+def test_a_folder_or_file_on_the_server_is_added(api: Api, admin: TestClient, tmp_path: Path) -> None:
+    """A folder is used in place, a GGUF file is converted; only administrators may, and are told the place."""
+    folder, file = make_folder(tmp_path / "own"), make_gguf(tmp_path / "small.gguf")
+    writer = api.client("somebody@example.com", CLOUD_PLATFORM)
+    assert error_of(writer.post("/v1beta/bases", json={"source": str(folder)}))["code"] == 403
+
+    added = admin.post("/v1beta/bases", json={"source": str(folder), "name": "my-own"}).json()
+    assert (added["name"], added["isPresent"], added["place"]) == ("my-own", True, str(folder))
+    assert "place" not in writer.get("/v1beta/bases/my-own").json()
+    assert admin.post("/v1beta/bases", json={"source": str(file)}).json()["isPresent"] is False
+    admin.post("/v1beta/bases/small:fetch")
+    until(admin, lambda base: base["isPresent"], "/v1beta/bases/small")
+
+    for name in ("my-own", "small"):
+        admin.delete(f"/v1beta/bases/{name}")
+    assert (folder / "model.safetensors").is_file()
+    assert file.is_file()
+
+
+def test_other_paths_are_refused(api: Api, admin: TestClient, tmp_path: Path) -> None:
+    """Other files, what is missing, what cannot be read, and the data folder, also through a link, are no bases."""
+    own = api.library.folder.path
+    (tmp_path / "link").symlink_to(own / "bases")
+    refused = {
+        "/etc/passwd": "is not a GGUF file",
+        "/no/such/place": "There is no /no/such/place",
+        str(tmp_path): "has no model.safetensors",
+        f"/{'x' * 300}": "cannot be read on this server",
+        "/a\0b": "cannot be read on this server",
+        str(own): "is in the data folder",
+        str(own / "bases" / BASE): "is in the data folder",
+        str(tmp_path / "link" / BASE): "is in the data folder",
+        f"{tmp_path}/../{tmp_path.name}/link": "is in the data folder",
+    }
+    for source, sentence in refused.items():
+        error = error_of(admin.post("/v1beta/bases", json={"source": source}))
+        assert error["code"] in (400, 404)
+        assert sentence in error["message"]
+
+
+def test_the_speed_to_expect_is_measured_scaled_or_guessed(api: Api, admin: TestClient) -> None:
+    """From the last tasks with a base; else from those with another one, by size; else from the size alone."""
+    guessed = {base["name"]: base["speed"] for base in admin.get("/v1beta/bases").json()["bases"]}
+    assert {speed["source"] for speed in guessed.values()} == {"guess"}
+    smaller, larger = (guessed[name]["tokensPerSecond"] for name in ("smollm2-360m-instruct", "qwen3-0.6b"))
+    assert smaller / larger == pytest.approx(600 / 360, rel=0.01)
+    task = api.running("fast", steps=19, base_model=BASE)  # one a second
+    api.library.heartbeat(task, Phase.PUBLISHING)
+    progress = Progress(step=19, settings={"epoch_tokens": 3000})
+    api.library.finish(task, Phase.SUCCEEDED, progress, published=api.library.folder.publish(task, write_adapter))
+
+    found = {base["name"]: base["speed"] for base in admin.get("/v1beta/bases").json()["bases"]}
+
+    rate = 3000 * 5 / 19
+    assert found[BASE] == {"tokensPerSecond": pytest.approx(rate, rel=0.01), "source": "measured"}
+    assert (found["qwen3-0.6b"]["source"], found["qwen3-0.6b"]["scaledFrom"]) == ("scaled", BASE)
+    parameters = admin.get(f"/v1beta/bases/{BASE}").json()["parameters"]
+    assert found["qwen3-0.6b"]["tokensPerSecond"] == pytest.approx(rate * parameters / 600e6, abs=0.06)
+    api.clear()
 
 
 def test_what_depends_on_a_base_is_named(api: Api, admin: TestClient, hub: Hub) -> None:

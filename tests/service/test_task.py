@@ -119,6 +119,7 @@ def test_the_record_is_complete(library: Library) -> None:
     assert task.settings["best_epoch"] == 3
     assert task.settings["processor_seconds"] > 0
     assert task.settings["peak_memory_bytes"] > 10**7
+    assert task.settings["epoch_tokens"] > len(library.examples(model)[0])
     assert {"tunery", "torch", "transformers", "python"} == task.versions.keys()
     assert not library.folder.checkpoint(task.id).exists()
 

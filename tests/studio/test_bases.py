@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.chaos.served import wait_until
+from tests.engine.tiny_bases import make_folder, make_gguf
 from tests.hub import Hub
 from tests.studio.accessibility import faults
 from tests.studio.conftest import Visit
@@ -101,7 +103,7 @@ def test_a_model_of_the_hub(admin: Visitor, hub: Hub) -> None:
     """The hub is searched, what it finds comes, and a name that it does not know is refused in words."""
     admin.watch.allow("503")
     page = admin.goto("/bases")
-    words = page.get_by_role("textbox", name="Name, or part of one")
+    words = page.get_by_role("textbox", name="Name or path")
     words.fill("other")
     words.press("Enter")
     expect(page.get_by_role("list", name="Found on the hub")).to_contain_text(
@@ -117,6 +119,30 @@ def test_a_model_of_the_hub(admin: Visitor, hub: Hub) -> None:
     hub.refuses = 503
     admin.press("Search")
     expect(page.get_by_text("status 503. Try again later.")).to_be_visible()
+
+
+def test_a_folder_and_a_file_on_the_server(admin: Visitor, tmp_path: Path) -> None:
+    """A path adds a folder at once and a GGUF file after its conversion; each shows the speed to expect; both go."""
+    admin.watch.allow("400")
+    page = admin.goto("/bases")
+    expect(card(page, QWEN)).to_contain_text(re.compile(r"Tunes about [\d,]+ tokens a second here \(.+\)"))
+    path = page.get_by_role("textbox", name="Name or path")
+    path.fill(str(tmp_path))
+    admin.press("Get")
+    expect(page.get_by_text("has no model.safetensors")).to_be_visible()
+    assert faults(page) == []
+    for name, place in {
+        "own-folder": make_folder(tmp_path / "own-folder"),
+        "Tiny": make_gguf(tmp_path / "own-file.gguf"),
+    }.items():
+        path.fill(str(place))
+        admin.press("Get")
+        expect(page.get_by_text(f"{name} is on this machine.")).to_be_visible(timeout=ARRIVAL_MS)
+
+        admin.press(f"Remove {name}")
+        page.get_by_role("alertdialog").get_by_role("button", name="Remove").click()
+        expect(page.get_by_text(re.compile(f"{name} was removed"))).to_be_visible()
+    assert (tmp_path / "own-folder" / "model.safetensors").is_file()
 
 
 def test_others_see_what_there_is(ann: Visitor) -> None:

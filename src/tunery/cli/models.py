@@ -6,19 +6,22 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
 from tunery import config
 from tunery.cli import output, terminal
+from tunery.cli.client import API, POLL_SECONDS, Client, Document, named_server
 from tunery.cli.terminal import Json, ServerAddress, TunedModelName, Yes, argument, option
 from tunery.cli.workplace import epoch_name, fetched, workplace
-from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument
-from tunery.progress import doing
+from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument, Unavailable
+from tunery.progress import LiveLine, byte_progress, doing
 from tunery.service.folder import DataFolder, split_epoch
 from tunery.types import Phase, State, TunedModel, WeightFormat
 
@@ -349,6 +352,7 @@ def _removal() -> str:
     return next((said for part, said in tools.items() if part in place), f"{sys.executable} -m pip uninstall tunery")
 
 
+_BASES = f"{API}/bases"
 bases = typer.Typer(name="bases", help="List, search, fetch, add, export and remove base models.", no_args_is_help=True)
 
 
@@ -357,10 +361,15 @@ def list_bases(
     all: Annotated[bool, option("Also list bases that can be fetched, and what fits this machine.", "no", "--all")] = (
         False
     ),
+    server: ServerAddress = None,
     json: Json = False,
 ) -> None:
     """List the base models."""
     from tunery.engine.catalog import Catalog
+
+    if client := named_server(server):
+        _list_bases_there(client, json=json, all=all)
+        return
 
     catalog = Catalog(config.data_folder(), config.default_base_model())
     if all:
@@ -376,6 +385,9 @@ def list_bases(
     terminal.table(("NAME", "SIZE", "WINDOW", "WEIGHTS", "LICENCE"), rows, right=(1, 2))
 
 
+_BASE_HEADS = ("NAME", "SIZE", "LICENCE", "TUNING GB", "ANSWERS GB", "WEIGHTS")
+
+
 def _list_all_bases(catalog: Catalog, *, json: bool) -> None:
     from tunery.service.bases import listed_bases
 
@@ -387,10 +399,37 @@ def _list_all_bases(catalog: Catalog, *, json: bool) -> None:
         (base.name, _size(base.parameters), base.licence, _fit(base.tuning), _fit(base.answering), _where(base))
         for base in found
     ]
-    terminal.table(("NAME", "SIZE", "LICENCE", "TUNING GB", "ANSWERS GB", "WEIGHTS"), rows, right=(1,))
+    terminal.table(_BASE_HEADS, rows, right=(1,))
     terminal.say("TUNING, ANSWERS: does it fit into memory (tight: only if other programs end), and what it takes;")
     terminal.say("8bit, 4bit: with these --weights.")
     terminal.say("Next: tunery bases get NAME")
+
+
+def _list_bases_there(client: Client, *, json: bool, all: bool) -> None:
+    found = [base for base in client.call("GET", _BASES)["bases"] if all or base["isPresent"]]
+    if json:
+        terminal.result(output.dumped(found))
+        return
+    rows = [
+        (
+            base["name"],
+            _size(base.get("parameters")),
+            base["licence"],
+            *(_fit(_need_there(base.get(what))) for what in ("tuning", "answering")),
+            "here" if base["isPresent"] else "gated" if base["isGated"] else "not here",
+        )
+        for base in found
+    ]
+    terminal.table(_BASE_HEADS, rows, right=(1,))
+    terminal.say(f"here: on the machine of {client.address}.")
+
+
+def _need_there(reply: Document | None) -> Need | None:
+    from tunery.engine.memory import Need
+
+    if reply is None:
+        return None
+    return Need(reply["memoryBytes"], reply.get("fit"), WeightFormat(reply.get("weights", WeightFormat.FULL)))
 
 
 def _fit(need: Need | None) -> str:
@@ -431,9 +470,15 @@ BaseName = Annotated[str, argument("Name of the base model.", "NAME")]
 @bases.command("get")
 def get_base(
     name: Annotated[str, argument("Name in `bases list --all`, or OWNER/NAME on Hugging Face.", "NAME")],
+    server: ServerAddress = None,
     json: Json = False,
 ) -> None:
-    """Fetch a base model to this machine, or go on fetching it."""
+    """Fetch a base model to this machine or to a server's, or go on fetching it."""
+    if client := named_server(server):
+        base = _fetched_there(client, name)
+        terminal.say(f"The weights of {base['name']} are on the machine of {client.address}.")
+        terminal.result(output.dumped(base) if json else base["name"])
+        return
     try:
         entry = fetched(name, is_new=True)
     except KeyboardInterrupt:
@@ -445,35 +490,73 @@ def get_base(
     terminal.result(output.dumped(output.base_document(entry)) if json else own_name)
 
 
+def _fetched_there(client: Client, name: str) -> Document:
+    """Have a server fetch a base, and show how far it is; return it once it is there."""
+    if "/" in name:
+        name = client.call("POST", _BASES, body={"source": name})["name"]
+    place = f"{_BASES}/{quote(name, safe='')}"
+    try:
+        base = client.call("POST", f"{place}:fetch")
+        with LiveLine() as live:
+            show = byte_progress(live, f"Fetching {name}")
+            while not base["isPresent"]:
+                download = base.get("download") or {"state": "RUNNING", "stage": "ask", "doneBytes": 0}
+                if download["state"] != "RUNNING":
+                    raise Unavailable(download.get("error") or f"Fetching {name} was stopped on the server.")
+                show(download["stage"], download["doneBytes"], download.get("totalBytes"))
+                time.sleep(POLL_SECONDS)
+                base = client.call("GET", place)
+    except KeyboardInterrupt:
+        client.call("POST", f"{place}:stop")
+        terminal.say(f"Stopped. What has come is kept; to go on: tunery bases get {name} --server {client.address}")
+        raise
+    return base
+
+
 @bases.command("pull", hidden=True)
 def pull_base(name: BaseName, json: Json = False) -> None:
     """Fetch a base model to this machine: the earlier name of `bases get`."""
-    get_base(name, json)
+    get_base(name, None, json)
 
 
 @bases.command("remove")
-def remove_base(name: BaseName, yes: Yes = False, json: Json = False) -> None:
-    """Remove a base model from this machine; says what depends on it."""
+def remove_base(name: BaseName, server: ServerAddress = None, yes: Yes = False, json: Json = False) -> None:
+    """Remove a base model from this machine or from a server's; says what depends on it."""
     from tunery.engine.catalog import Catalog
     from tunery.service.bases import dependents, remove
     from tunery.service.library import Library
 
+    if client := named_server(server):
+        place = f"{_BASES}/{quote(name, safe='')}"
+        for model in client.call("GET", place).get("dependents", ()):
+            said = f" ({model['displayName']})" if model["displayName"] else ""
+            terminal.say(f"{model['name'].removeprefix('tunedModels/')}{said} needs it to answer.")
+        _ask_to_remove(name, f"the machine of {client.address}", yes=yes)
+        freed = client.call("DELETE", place, {"force": "true"})["bytes"]
+        terminal.say(f"Removed {name}; {freed / 1e6:,.1f} MB are free again.")
+        terminal.result(output.dumped({"base": name, "bytes": freed}) if json else name)
+        return
     catalog = Catalog(config.data_folder(), config.default_base_model())
     entry = catalog.resolve(name)
     with Library.open(config.data_folder(), config.shared()) as library:
         needing = dependents(library).get(entry.name, [])
         for model in needing:
             terminal.say(f"{model.id} ({model.display_name}) needs it to answer.")
-        if not yes:
-            if not terminal.can_ask():
-                raise InvalidArgument(f"{entry.name} was not removed. Add --yes to remove it without being asked.")
-            if not terminal.ask(f"Remove {entry.name} from this machine?", default=False):
-                raise typer.Exit(1)
+        _ask_to_remove(entry.name, "this machine", yes=yes)
         freed = remove(catalog, library, entry.name, is_forced=True)
     terminal.say(f"Removed {entry.name}; {freed / 1e6:,.1f} MB are free again.")
     if needing:
         terminal.say(f"Those models answer again after: tunery bases get {entry.name}")
     terminal.result(output.dumped({"base": entry.name, "bytes": freed}) if json else entry.name)
+
+
+def _ask_to_remove(name: str, where: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not terminal.can_ask():
+        raise InvalidArgument(f"{name} was not removed. Add --yes to remove it without being asked.")
+    if not terminal.ask(f"Remove {name} from {where}?", default=False):
+        raise typer.Exit(1)
 
 
 @bases.command("add")

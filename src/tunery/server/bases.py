@@ -7,6 +7,7 @@ the hub and the disk. Where a base was added from and how many tuned models need
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
@@ -20,7 +21,8 @@ from tunery.server.security import Administrator, CallerOf
 from tunery.server.shares import Places
 from tunery.server.wire.messages import Message, StrictIncoming
 from tunery.service.access import require_known
-from tunery.service.bases import Dependent, Download, ListedBase, dependents, listed_base, listed_bases
+from tunery.service.bases import Dependent, Download, ListedBase, add, dependents, listed_base, listed_bases
+from tunery.service.creation import Speed, speeds
 from tunery.types import Caller, WeightFormat
 
 list_router = ApiRouter(tags=["bases (extension)"])
@@ -30,9 +32,13 @@ HUB = Places("questions to the hub are waiting", size=2, line=8)
 
 
 class BaseIn(StrictIncoming):
-    """A base to add from the hub: `source` is OWNER/NAME, with @REVISION if it is not to be the newest."""
+    """
+    A base to add: `source` is OWNER/NAME on the hub, with @REVISION if it is not to be the newest, or the absolute path
+    of a folder with safetensors or of a GGUF file on the server.
+    """
 
     source: str = ""
+    name: str | None = Field(default=None, description="Its name; by default derived from the source.")
 
 
 class MemoryOut(Message):
@@ -43,6 +49,14 @@ class MemoryOut(Message):
     weights: Annotated[
         str | None, Field(description="The format of weights that this takes: 8bit or 4bit, if not full.")
     ]
+
+
+class SpeedOut(Message):
+    """The speed to expect of tuning on this machine."""
+
+    tokens_per_second: float
+    source: Annotated[str, Field(description="measured with this base, scaled from another one, or guess.")]
+    scaled_from: str | None
 
 
 class DownloadOut(Message):
@@ -80,6 +94,7 @@ class BaseOut(Message):
     download_bytes: Annotated[int | None, Field(description="Bytes of its files, known once the hub was asked.")]
     tuning: MemoryOut | None
     answering: MemoryOut | None
+    speed: SpeedOut | None
     download: DownloadOut | None
     dependents: Annotated[list[DependentOut] | None, Field(description="For administrators.")]
 
@@ -114,8 +129,7 @@ class RemovedOut(Message):
 def list_bases(services: ServicesOf, caller: CallerOf) -> BasesPage:
     """List the bases that are here and those that can be fetched."""
     require_known(caller)
-    needing = dependents(services.library)
-    return BasesPage(bases=[_out(services, caller, base, needing) for base in listed_bases(services.catalog)])
+    return BasesPage(bases=_outs(services, caller, listed_bases(services.catalog)))
 
 
 @list_router.get("/bases/{base_id:id}", name="GetBase")
@@ -138,8 +152,12 @@ async def search_bases(caller: Administrator, query: str = "") -> HubModelsOut:
 
 @router.post("/bases", name="AddBase")
 async def add_base(services: ServicesOf, caller: Administrator, body: BaseIn) -> BaseOut:
-    """Add a base from the hub: its revision, sizes and digests are recorded, and no weights are fetched yet."""
-    entry = await HUB.run(caller.name, partial(services.catalog.add_from_hub, body.source.strip()))
+    """
+    Add a base: revision, sizes and digests on the hub are recorded, and no weights are fetched yet; the files of a
+    folder on the server are used in place, and a GGUF file there is converted by `:fetch`.
+    """
+    source, name = body.source.strip(), (body.name or "").strip() or None
+    entry = await HUB.run(caller.name, partial(add, services.catalog, source, name))
     return _one(services, caller, entry.name)
 
 
@@ -164,10 +182,20 @@ def remove_base(services: ServicesOf, _: Administrator, base_id: str, force: Fla
 
 
 def _one(services: Services, caller: Caller, name: str) -> BaseOut:
-    return _out(services, caller, listed_base(services.catalog, name), dependents(services.library))
+    bases = listed_bases(services.catalog)
+    asked = listed_base(services.catalog, name)
+    return next(out for out in _outs(services, caller, bases) if out.name == asked.name)
 
 
-def _out(services: Services, caller: Caller, base: ListedBase, needing: dict[str, list[Dependent]]) -> BaseOut:
+def _outs(services: Services, caller: Caller, bases: Sequence[ListedBase]) -> list[BaseOut]:
+    needing = dependents(services.library)
+    speed = speeds(services.library, {base.name: base.parameters for base in bases})
+    return [_out(services, caller, base, needing.get(base.name, []), speed.get(base.name)) for base in bases]
+
+
+def _out(
+    services: Services, caller: Caller, base: ListedBase, needing: list[Dependent], speed: Speed | None
+) -> BaseOut:
     is_from_hub = base.is_offered or base.total_bytes is not None
     return BaseOut(
         name=base.name,
@@ -185,8 +213,9 @@ def _out(services: Services, caller: Caller, base: ListedBase, needing: dict[str
         download_bytes=base.total_bytes,
         tuning=_memory_out(base.tuning),
         answering=_memory_out(base.answering),
+        speed=None if speed is None else _speed_out(speed),
         download=_download_out(services.downloads.of(base)),
-        dependents=_dependents_out(needing.get(base.name, [])) if caller.is_admin else None,
+        dependents=_dependents_out(needing) if caller.is_admin else None,
     )
 
 
@@ -195,6 +224,10 @@ def _memory_out(need: Need | None) -> MemoryOut | None:
         return None
     weights = None if need.weights is WeightFormat.FULL else need.weights
     return MemoryOut(memory_bytes=need.bytes, fit=need.fit, weights=weights)
+
+
+def _speed_out(speed: Speed) -> SpeedOut:
+    return SpeedOut(tokens_per_second=round(speed.tokens, 1), source=speed.source, scaled_from=speed.scaled_from)
 
 
 def _download_out(download: Download | None) -> DownloadOut | None:

@@ -11,12 +11,13 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from tunery.engine.catalog import Catalog
 from tunery.engine.memory import Need, needs
 from tunery.engine.offered import OfferedBase, offered_as, offered_bases
 from tunery.engine.pull import get
-from tunery.errors import Cancelled, FailedPrecondition, NotFound, ResourceExhausted, as_tunery_error
+from tunery.errors import Cancelled, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, as_tunery_error
 from tunery.files import Progress
 from tunery.service.database import models
 from tunery.service.library import Library
@@ -122,6 +123,24 @@ def _offered(offer: OfferedBase) -> ListedBase:
         tuning=tuning,
         answering=answering,
     )
+
+
+def add(catalog: Catalog, source: str, name: str | None = None) -> CatalogEntry:
+    """
+    Add a base from the hub by OWNER/NAME, or from a folder or a .gguf file by its absolute path on this machine.
+
+    Raises InvalidArgument for a path that cannot be read or is in the data folder, and the errors of `Catalog.add`.
+    """
+    try:
+        path = Path(source)
+        if not path.is_absolute():
+            return catalog.add_from_hub(source, name)
+        real, own = path.resolve(), catalog.bases.parent.resolve()
+        if own in (real, *real.parents):  # it holds accounts and other users' data
+            raise InvalidArgument(f"{source} is in the data folder of this server. Add a copy from elsewhere.")
+        return catalog.add(str(real), name)
+    except (OSError, ValueError) as error:  # no permission, a name that is too long, a null byte
+        raise InvalidArgument(f"{source!r} cannot be read on this server: {error}.") from error
 
 
 @dataclass(frozen=True, slots=True)

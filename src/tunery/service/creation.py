@@ -9,10 +9,11 @@ same base on this machine.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
@@ -332,6 +333,7 @@ class Source(StrEnum):
     """Where an estimate of time comes from."""
 
     MEASURED = "measured"  # from the last tasks with this base on this machine
+    SCALED = "scaled"  # from those with another base, by the number of parameters
     GUESSED = "guess"
 
 
@@ -450,8 +452,7 @@ class Estimates:
         if found:
             spread = MEASURED_SPREAD[0] * min(now), MEASURED_SPREAD[1] * max(now)
             return (spread[0] * min(found), spread[1] * max(found)), Source.MEASURED
-        parameters = self._catalog.resolve(base_model).parameters or _GUESSED_PARAMETERS
-        rate = _GUESSED_TOKENS * (os.cpu_count() or 1) * _GUESSED_PARAMETERS / parameters
+        rate = _guessed_rate(self._catalog.resolve(base_model).parameters or int(_GUESSED_PARAMETERS))
         guess = Pace(1 / rate, 0.0, START_SECONDS, 0.0).seconds(work, epochs)
         return (GUESSED_SPREAD[0] * min(now) * guess, GUESSED_SPREAD[1] * max(now) * guess), Source.GUESSED
 
@@ -495,6 +496,46 @@ def _slowness(others: float) -> float:
     """Return how many times longer a task takes while others keep some cores busy."""
     cores = os.cpu_count() or 1
     return 1 + BUSY_CORE * min(others, cores) / cores
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """The tokens that are learned each second on this machine, and where the figure comes from."""
+
+    tokens: float
+    source: Source
+    scaled_from: str | None = None
+
+
+def speeds(library: Library, sizes: Mapping[str, int | None]) -> dict[str, Speed]:
+    """Return the speed to expect for bases, given their parameters by name; none where nothing is known of one."""
+    with library.database.reading() as connection:
+        last = {name: tasks.last_succeeded(connection, name, LAST_TASKS) for name in sizes}
+    rates = {name: rates for name, found in last.items() if (rates := [rate for one in found if (rate := _rate(one))])}
+    measured = {name: median(found) for name, found in rates.items()}
+    known = {name: size for name in measured if (size := sizes[name])}
+    found = {}
+    for name, size in sizes.items():
+        if name in measured:
+            found[name] = Speed(measured[name], Source.MEASURED)
+        elif size and known:
+            nearest = min(known, key=lambda other: abs(math.log(known[other] / size)))
+            found[name] = Speed(measured[nearest] * known[nearest] / size, Source.SCALED, nearest)
+        elif size:
+            found[name] = Speed(_guessed_rate(size), Source.GUESSED)
+    return found
+
+
+def _rate(task: TuningTask) -> float | None:
+    """Return the tokens that a finished task learned each second; None if it is too short, or did not count them."""
+    times, tokens = times_of(task), task.settings.get("epoch_tokens")
+    if times is None or not isinstance(tokens, int):
+        return None
+    return tokens * task.hyperparameters.epoch_count / (times.step * task.total_steps)
+
+
+def _guessed_rate(parameters: int) -> float:
+    return _GUESSED_TOKENS * (os.cpu_count() or 1) * _GUESSED_PARAMETERS / parameters
 
 
 @dataclass(frozen=True, slots=True)

@@ -294,6 +294,7 @@ class TaskWorker:
 
         advice = advise(tuner.epoch_losses, healthy_epoch=tuner.healthy_epoch, constant_answer=tuner.constant_answer)
         taken = {
+            "epoch_tokens": sum(len(row.token_ids) for row in tuner.examples),
             "processor_seconds": round(self._meter.processor_seconds, 1),
             "peak_memory_bytes": self._meter.usage().peak_memory_bytes,
         }

@@ -837,7 +837,8 @@ export interface paths {
         put?: never;
         /**
          * Addbase
-         * @description Add a base from the hub: its revision, sizes and digests are recorded, and no weights are fetched yet.
+         * @description Add a base: revision, sizes and digests on the hub are recorded, and no weights are fetched yet; the files of a
+         *     folder on the server are used in place, and a GGUF file there is converted by `:fetch`.
          */
         post: operations["AddBase"];
         delete?: never;
@@ -1551,6 +1552,7 @@ export interface components {
             downloadBytes?: number;
             tuning?: components["schemas"]["tunery__server__bases__MemoryOut"];
             answering?: components["schemas"]["tunery__server__bases__MemoryOut"];
+            speed?: components["schemas"]["SpeedOut"];
             download?: components["schemas"]["DownloadOut"];
             /**
              * Dependents
@@ -3119,7 +3121,22 @@ export interface components {
          * @description Where an estimate of time comes from.
          * @enum {string}
          */
-        Source: "measured" | "guess";
+        Source: "measured" | "scaled" | "guess";
+        /**
+         * SpeedOut
+         * @description The speed to expect of tuning on this machine.
+         */
+        SpeedOut: {
+            /** Tokenspersecond */
+            tokensPerSecond: number;
+            /**
+             * Source
+             * @description measured with this base, scaled from another one, or guess.
+             */
+            source: string;
+            /** Scaledfrom */
+            scaledFrom?: string;
+        };
         /**
          * State
          * @description The state of a tuned model in the API.
@@ -3576,7 +3593,8 @@ export interface components {
         };
         /**
          * BaseIn
-         * @description A base to add from the hub: `source` is OWNER/NAME, with @REVISION if it is not to be the newest.
+         * @description A base to add: `source` is OWNER/NAME on the hub, with @REVISION if it is not to be the newest, or the absolute path
+         *     of a folder with safetensors or of a GGUF file on the server.
          */
         BaseIn: {
             /**
@@ -3584,6 +3602,12 @@ export interface components {
              * @default
              */
             source?: string;
+            /**
+             * Name
+             * @description Its name; by default derived from the source.
+             * @default null
+             */
+            name?: string;
         };
         /**
          * ChatCompletionIn

@@ -12,7 +12,7 @@ import { ErrorNote, Page, QueryState } from "../components/Page";
 import { SignInNote } from "../components/SignIn";
 import { toast, toastError } from "../components/toasts";
 
-/** The base models: those on this machine, those that can be downloaded, and the hub. */
+/** The base models: those on this machine, those that can be downloaded, and others by name or path. */
 export function Bases() {
   const isSignedIn = useIsSignedIn();
   const isAdmin = useMe().data?.isAdmin === true;
@@ -74,13 +74,13 @@ function useArrivals(bases: Base[] | undefined) {
   }, [bases]);
 }
 
-const HUB_NAME = /^[\w-][\w.-]*\/[\w-][\w.-]*(@[\w./-]+)?$/;
+const SOURCE = /^([\w-][\w.-]*\/[\w-][\w.-]*(@[\w./-]+)?|\/.+|[A-Za-z]:[\\/].+)$/; // on the hub, or a path on the server
 
-/** Search of the hub, or the name of a model there. */
+/** Search of the hub, the name of a model there, or the path of a folder or file on the server. */
 function FromHub({ add }: { add: ReturnType<typeof useBaseActions>["add"] }) {
   const [words, setWords] = useState("");
   const search = useHubSearch();
-  const isName = HUB_NAME.test(words.trim());
+  const isSource = SOURCE.test(words.trim());
   return (
     <form
       className="card stack tight"
@@ -102,7 +102,7 @@ function FromHub({ add }: { add: ReturnType<typeof useBaseActions>["add"] }) {
         <Button type="submit" isDisabled={search.isPending}>
           {text.bases.search}
         </Button>
-        <Button isDisabled={!isName || add.isPending} onPress={() => add.mutate(words.trim())}>
+        <Button isDisabled={!isSource || add.isPending} onPress={() => add.mutate(words.trim())}>
           {text.bases.get}
         </Button>
       </div>

@@ -33,6 +33,7 @@ export function BaseCard({ base, isAdmin, ...actions }: Props) {
       </p>
       {goodAt && <p className="small">{goodAt}</p>}
       <Memory base={base} />
+      {base.speed && <p className="small soft">{text.bases.speed(base.speed)}</p>}
       {isGated && !isPresent && base.place && <p className="small soft">{text.bases.gated(base.place)}</p>}
       <Progress base={base} />
     </article>

@@ -1,5 +1,6 @@
 // Texts of the page of base models.
 
+import type { Schemas } from "../../api/client";
 import { count, counted, megabytes, parameters } from "../../format";
 import { text as shared } from "../text";
 
@@ -28,6 +29,8 @@ export const text = {
       `${name}: ${FITS[fit ?? ""] ?? "needs"}${inBits(weights)} (${megabytes(bytes)})`,
     size: (bytes: number) => `Download: ${megabytes(bytes)}`,
     about: (bytes: number) => `Download: about ${megabytes(bytes)}`,
+    speed: ({ tokensPerSecond, source, scaledFrom = "" }: Schemas["SpeedOut"]) =>
+      `Tunes about ${count(twoDigits(tokensPerSecond))} tokens a second here (${SPEEDS[source]?.(scaledFrom) ?? source}).`,
     get: "Get",
     stop: "Stop",
     resume: "Resume",
@@ -45,9 +48,10 @@ export const text = {
       models.length === 0
         ? "You can download it again."
         : `${counted(models.length, "tuned model")} can't answer without it: ${models.slice(0, 5).join(", ")}${models.length > 5 ? ", …" : ""}. They answer again once you have downloaded it again.`,
-    hub: "From the Hugging Face hub",
-    words: "Name, or part of one",
-    wordsHelp: "OWNER/NAME of a text model with safetensors. A folder or file: `tunery bases add PATH` on the server.",
+    hub: "Add a base model",
+    words: "Name or path",
+    wordsHelp:
+      "`OWNER/NAME` on the Hugging Face hub, or part of it to search; or a path on the server, such as `/models/my-base` or `/models/base.gguf`.",
     search: "Search",
     nothing: "The hub has no text model with safetensors and this name.",
     results: "Found on the hub",
@@ -56,6 +60,18 @@ export const text = {
 } as const;
 
 const inBits = (weights?: string) => (weights ? ` in ${weights.replace("bit", "")} bits` : "");
+
+const SPEEDS: Record<string, (base: string) => string> = {
+  measured: () => "measured",
+  scaled: (base) => `estimated from ${base}`,
+  guess: () => "a guess from its size",
+};
+
+/** The number with its first two digits, the others 0. */
+function twoDigits(value: number) {
+  const step = 10 ** Math.max(0, Math.floor(Math.log10(Math.max(value, 1))) - 1);
+  return Math.round(value / step) * step;
+}
 
 const FITS: Record<string, string> = {
   yes: "fits",
