@@ -25,22 +25,16 @@ MAX_WAIT_SECONDS = 300  # the tuning process has a low priority, and tests keep 
 
 
 @dataclass(frozen=True)
-class Live:
+class Server:
     """A running server."""
 
     home: Path
     address: str
-    services: Services
 
     @property
     def token(self) -> str:
         """Return the token of the user at this machine: the one place where tests of this server know one."""
         return (self.home / "local-token").read_text().strip()
-
-    @property
-    def key(self) -> str:
-        """Return an API key: the one place where tests of this server know one."""
-        return self.services.accounts.keys.create("a test")[1]
 
     def client(self, credential: str | None = None) -> httpx2.Client:
         """Return a client that shows this bearer, the local token if none is given."""
@@ -87,6 +81,18 @@ class Live:
             assert time.monotonic() < give_up, found
             time.sleep(0.05)
         return dict(found)
+
+
+@dataclass(frozen=True)
+class Live(Server):
+    """A server in this process."""
+
+    services: Services
+
+    @property
+    def key(self) -> str:
+        """Return an API key: the one place where tests of this server know one."""
+        return self.services.accounts.keys.create("a test")[1]
 
 
 @contextmanager

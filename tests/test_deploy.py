@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from tests.engine.tiny_bases import make_folder
-from tests.live import BASE, MAX_WAIT_SECONDS, Live
+from tests.live import BASE, MAX_WAIT_SECONDS, Live, Server
 from tunery.engine.catalog import Catalog
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -137,7 +137,7 @@ def test_the_commands_of_the_containers_work_together(team: dict[str, str], tmp_
                 client.get(path, headers=by_address).status_code for path in ("/healthz", "/readyz", "/metrics")
             ]
             elsewhere = client.get("/v1beta/tunedModels", headers=by_address).status_code
-            Live(tmp_path / "api", "", None).tune(client, "numbers")  # type: ignore[arg-type]
+            Server(tmp_path / "api", "").tune(client, "numbers")
 
     assert statuses == [200, 200, 200]
     assert elsewhere == 403

@@ -272,7 +272,7 @@ def standing_in() -> Iterator[None]:
     While a library is loaded, no thread of Python runs, for seconds on a busy machine. Call this before anything else.
     """
     global _stand_in
-    if not hasattr(os, "fork") or sys.stderr is None:
+    if sys.platform == "win32" or sys.stderr is None:
         yield
         return
     _stand_in = _StandIn()
@@ -300,9 +300,14 @@ class _StandIn:
     anything any more.
     """
 
+    _tell: int  # where the other end of its pipe is
+    _process: int
+
     def __init__(self) -> None:
-        read, self._tell = os.pipe()
         self._told, self._text = 0.0, ""
+        if sys.platform == "win32":
+            raise NotImplementedError
+        read, self._tell = os.pipe()
         is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._process = os.fork()
         if self._process == 0:
@@ -324,6 +329,8 @@ class _StandIn:
             self._told, self._text = now, text
 
     def end(self) -> None:
+        if sys.platform == "win32":
+            raise NotImplementedError
         os.close(self._tell)
         with suppress(ProcessLookupError, ChildProcessError):
             os.kill(self._process, signal.SIGKILL)

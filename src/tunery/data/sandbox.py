@@ -33,6 +33,7 @@ MAX_CPU_SECONDS = 10
 _OURS = re.compile(r"(?!ImportError|ModuleNotFoundError)[A-Z][\w.]*: (?!\[Errno )")
 MAX_WAIT_SECONDS = 60  # on a busy machine, a second of processor time takes longer
 NICENESS = 10  # answers have priority
+_TOO_LARGE = f"took more than {MAX_MEMORY_BYTES // 1024**2} MB of memory"
 
 
 def read_guarded(path: str | Path, **options: Unpack[ReadOptions]) -> Dataset:
@@ -104,11 +105,12 @@ def _plain(options: ReadOptions) -> dict[str, Any]:
 
 
 def _reason(number: int) -> str:
-    if number == signal.SIGXCPU:
-        return f"took more than {MAX_CPU_SECONDS} seconds"
-    # Rust code that runs out of memory aborts; the kernel kills.
-    if number in (signal.SIGABRT, signal.SIGKILL, signal.SIGSEGV):
-        return f"took more than {MAX_MEMORY_BYTES // 1024**2} MB of memory"
+    if sys.platform != "win32":
+        if number == signal.SIGXCPU:
+            return f"took more than {MAX_CPU_SECONDS} seconds"
+        # Rust code that runs out of memory aborts; the kernel kills.
+        if number in (signal.SIGABRT, signal.SIGKILL, signal.SIGSEGV):
+            return _TOO_LARGE
     return f"was ended by signal {number}"
 
 
@@ -123,7 +125,7 @@ def _last_line(stderr: bytes) -> str:
 
 def _error(value: Mapping[str, Any]) -> TuneryError:
     if value["class"] == "MemoryError":
-        return _stopped(_reason(signal.SIGKILL))
+        return _stopped(_TOO_LARGE)
     if value["class"] == "DatasetInvalid":
         return DatasetInvalid(value["message"], _problems(value["problems"]))
     known = getattr(errors, value["class"], InvalidArgument)
@@ -169,6 +171,8 @@ _READERS: dict[str, Callable[..., Any]] = {"dataset": Dataset.read, "preview": p
 
 def main(arguments: list[str]) -> None:
     """Answer one request."""
+    if sys.platform == "win32":  # where the parent starts no child
+        raise NotImplementedError
     os.nice(NICENESS)
     memory_bytes, cpu_seconds = map(int, arguments)
     request = json.load(sys.stdin)
@@ -180,7 +184,9 @@ def main(arguments: list[str]) -> None:
 
 def _limit(name: str, value: int) -> None:
     """Lower the soft limit, but never set it above the hard limit, which may already be lower."""
-    import resource  # POSIX only; the parent never starts a child without it
+    if sys.platform == "win32":
+        raise NotImplementedError
+    import resource
 
     kind = getattr(resource, name)
     hard = resource.getrlimit(kind)[1]

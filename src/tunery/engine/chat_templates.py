@@ -224,10 +224,13 @@ def main() -> None:
 
 def _limit_myself() -> None:
     """Allow more than this process has already used."""
-    import resource  # POSIX only; the parent never starts a child without it
+    if sys.platform == "win32":  # where the parent starts no child
+        raise NotImplementedError
+    import resource
 
     used = resource.getrusage(resource.RUSAGE_SELF)
-    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if _has_proc() else 2**32
+    statm = Path("/proc/self/statm")
+    size = int(statm.read_text("ascii").split()[0]) * resource.getpagesize() if statm.exists() else 2**32
     for kind, value in (
         (resource.RLIMIT_AS, size + MAX_MEMORY_BYTES),
         (resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + MAX_CPU_SECONDS),
@@ -235,10 +238,6 @@ def _limit_myself() -> None:
     ):
         hard = resource.getrlimit(kind)[1]
         resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
-
-
-def _has_proc() -> bool:
-    return Path("/proc/self/statm").exists()
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ from tunery.service.worker import Worker
 RECEIVED_BYTES = 128 * 1024
 STREAM_SECONDS = 5  # for open streams when the server stops
 TICKS_PER_LOOK = 10  # one second between two checks of the data folder
-STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
 SWITCH_SECONDS = 0.001  # a computing thread gives way to others after this time, instead of 5 ms
 
 
@@ -255,7 +255,7 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         """
-        Stop at SIGINT, SIGTERM and SIGHUP (sent when the terminal is closed), and ignore further ones.
+        Stop at SIGINT, SIGTERM and SIGHUP or SIGBREAK (sent when the terminal is closed), and ignore further ones.
 
         uvicorn would raise them again and exit before the services have stopped, and so would a second signal.
         """
@@ -289,7 +289,10 @@ def listening(settings: ServerSettings) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform == "win32":  # where any program could listen at a reused address too
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # connections inherit this; without it, the second part of each reply waits 40 ms for the client's ACK
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # Linux would buffer up to 6 MB of unread data for each connection

@@ -124,9 +124,14 @@ class DataFolder:
         """Delete what tunery keeps here, and the folder if nothing else is in it; raises FolderLocked as `own`."""
         if not self.path.is_dir():
             return
+        lock = self.path / "lock"
         with self.own():
-            for path in (path for paths in self.contents().values() for path in paths):
+            for path in (path for paths in self.contents().values() for path in paths if path != lock):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if os.name != "nt":
+                lock.unlink()
+        if os.name == "nt":  # where no open file can be removed
+            lock.unlink()
         with suppress(OSError):  # something else is in it
             self.path.rmdir()
 

@@ -197,7 +197,7 @@ def memory_kills() -> int:
     To the parent, such a kill looks like a manual `kill -9`; only this count tells them apart.
     """
     try:
-        lines = _KERNEL_COUNTS.read_text().splitlines()
+        lines = _KERNEL_COUNTS.read_text("ascii").splitlines()
     except OSError:
         return 0
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
@@ -208,8 +208,8 @@ def machine_start() -> str | None:
     Return a text that changes whenever the machine, or the container with this process, is started; None if unknown.
     """
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        first_process = Path("/proc/1/stat").read_text().rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        first_process = Path("/proc/1/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
     except OSError:
         return None
     return f"{boot} {first_process[_START_TIME]}"
@@ -220,7 +220,7 @@ class Meter:
 
     def __init__(self) -> None:
         with contextlib.suppress(OSError):  # forget the peak of earlier work (proc(5), clear_refs); only Linux has this
-            Path("/proc/self/clear_refs").write_text("5")
+            Path("/proc/self/clear_refs").write_text("5", "ascii")
         self._start_processor = self._processor = _processor_seconds()
         self._time = time.monotonic()
 
@@ -301,8 +301,10 @@ _USER_TIME, _SYSTEM_TIME = 11, 12  # among the fields of /proc/PID/stat after th
 
 def _machine_seconds() -> float | None:
     """Return how long all cores together have been busy since the machine started; None if it is not known."""
+    if sys.platform != "linux":
+        return None
     try:
-        times = [int(part) for part in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+        times = [int(part) for part in Path("/proc/stat").read_text("ascii").split("\n", 1)[0].split()[1:]]
     except (OSError, ValueError):
         return None
     busy = sum(times[:_GUEST]) - times[_IDLE] - times[_WAITING]
@@ -310,8 +312,10 @@ def _machine_seconds() -> float | None:
 
 
 def _seconds_of(pid: int) -> float:
+    if sys.platform != "linux":
+        return 0.0
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
     except OSError:
         return 0.0
     return (int(fields[_USER_TIME]) + int(fields[_SYSTEM_TIME])) / os.sysconf("SC_CLK_TCK")
@@ -325,15 +329,15 @@ def _processor_seconds() -> float:
 def _memory_bytes() -> tuple[int, int]:
     """Return the bytes in memory now and at most; where only the latter is known, as on macOS, that twice."""
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text("utf-8", "replace").splitlines()
         sizes = dict(line.split(":", 1) for line in lines)
         return 1024 * int(sizes["VmRSS"].split()[0]), 1024 * int(sizes["VmHWM"].split()[0])
     except (OSError, KeyError):
         pass
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "win32":
         return 0, 0
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return peak, peak
 
@@ -354,7 +358,7 @@ def _run(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches every process; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, "ascii")
     if niceness and hasattr(os, "nice"):
         os.nice(niceness)
     main(Channel(connection), *arguments)

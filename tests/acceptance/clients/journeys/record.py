@@ -10,7 +10,6 @@ import os
 import sys
 import time
 import traceback
-import urllib.error
 import urllib.request
 
 URL = os.environ["TUNERY_URL"]
