@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from tests.engine.tiny_bases import WINDOW, make_folder
 from tests.hub import hub_of
 from tools import bases
+from tunery import __version__
 from tunery.engine.offered import offered_bases
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +47,14 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
 
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    """Below what is not released yet stand the notes of the version that the package states, and it alone."""
+    released = re.findall(r"^## (\S+) \(\d{4}-\d\d-\d\d\)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+
+    assert released[0] == __version__
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dynamic"] == ["version"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

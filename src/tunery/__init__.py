@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tunery.resampling import cross_validate, data_curve, surgery
     from tunery.service.python import load, tune
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 _HOMES = {
     "Dataset": "tunery.data.dataset",

@@ -89,7 +89,7 @@ def machine(request: pytest.FixtureRequest, index: str, tmp_path_factory: pytest
         pip += ["--no-deps", "--index-url", index]
     else:
         pip += ["--extra-index-url", index, "--constraint", ROOT / "constraints.txt"]
-    subprocess.run([*pip, "--pre", "--only-binary=tunery", "tunery"], check=True)
+    subprocess.run([*pip, "--only-binary=tunery", "tunery"], check=True)
     return made
 
 
