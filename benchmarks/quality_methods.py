@@ -90,13 +90,13 @@ def tfidf(trial: Trial) -> list[str]:
 
 
 def base_zero_shot(trial: Trial) -> list[str]:
-    return _generate(load_base(trial.options.base_model), trial.prompts)
+    return _generate(load_base(trial.options.base_model), trial.prompts, trial.task.labels)
 
 
 def base_few_shot(trial: Trial) -> list[str]:
     shots = choose_shots(trial.train)
     prompts = [few_shot_prompt(trial.task, shots, prompt) for prompt in trial.prompts]
-    return _generate(load_base(trial.options.base_model), prompts)
+    return _generate(load_base(trial.options.base_model), prompts, trial.task.labels)
 
 
 def tuned(trial: Trial) -> list[str]:
@@ -162,8 +162,10 @@ def few_shot_prompt(task: Task, shots: Sequence[TuningExample], text_input: str)
     return task.instructions + "\n\n".join([*shown, f"{task.body(text_input)}\nAnswer:"])
 
 
-def _generate(model: Any, prompts: list[str]) -> list[str]:
-    return list(model.generate(prompts, max_output_tokens=MAX_OUTPUT_TOKENS))
+def _generate(model: Any, prompts: list[str], labels: Sequence[str] = ()) -> list[str]:
+    """Return a model's answers: the likeliest label where there are some, as a model tuned on labels does by itself."""
+    settings = {"labels": list(labels)} if labels else {}
+    return list(model.generate(prompts, max_output_tokens=MAX_OUTPUT_TOKENS, **settings))
 
 
 def _regression() -> Any:

@@ -285,12 +285,12 @@ def test_a_model_is_evaluated_on_its_held_out_rows() -> None:
     """Baselines, the base with and without examples, and the tuned model are compared in a verdict."""
     rows = tunery.Dataset.from_records([(example.text_input, "yes") for example in counting_examples(60)])
     model = tunery.tune(
-        rows, base_model="tiny", epoch_count=4, learning_rate=0.01, recipe=RECIPE, library=False, hold_out=25
+        rows, base_model="tiny", epoch_count=4, learning_rate=0.01, recipe=RECIPE, library=False, hold_out=40
     )
 
     found = model.evaluate()
 
-    assert (found.rows, found.source) == (25, "held-out rows")
+    assert (found.rows, found.source) == (40, "held-out rows")
     assert found.verdict is not None
     assert found.verdict.kind == "NO_BETTER"  # "yes" is always right, so the most frequent answer is too
     assert [one.name for one in found.contenders] == ["majority", "similar", "base", "base_examples", "tuned"]
@@ -325,6 +325,27 @@ def test_cross_validation_evaluates_each_row() -> None:
 
     assert (found.rows, found.folds, found.source) == (24, 3, "3 folds of 24 rows")
     assert found.verdict is not None
+    assert {one.name for one in found.contenders if one.is_limited} == {"base", "base_examples", "tuned"}
+
+
+def test_a_tuned_model_is_evaluated_as_it_answers() -> None:
+    """With a label, as `generate` answers by default, and so is its base; or freely, if the model is set to that."""
+    rows = [TuningExample(f"{'ab'[n % 2] * 4} {n}", ("yes", "no")[n % 2]) for n in range(24)]
+    model = tunery.tune(rows, base_model="tiny", epoch_count=1, hold_out=8, library=False)
+
+    limited = model.evaluate()
+    model.constrains_outputs = False
+    free = model.evaluate()
+
+    prompts = [row.text_input for row in model.held_out]
+    said = {row.text_input: row.answers for row in (*limited.best_rows, *limited.worst_rows)}
+    own = model.generate(prompts, constrain_to_training_outputs=True, max_output_tokens=8)
+    given = dict(zip(prompts, own, strict=True))
+    assert said
+    assert all(answers["tuned"] == given[text] for text, answers in said.items())
+    assert {answers["base"] for answers in said.values()} <= {"yes", "no"}
+    assert [one.name for one in free.contenders if one.is_limited] == ["base", "base_examples"]
+    assert {row.answers["tuned"] for row in free.worst_rows} - {"yes", "no"}
 
 
 def test_inputs_unlike_the_examples_are_reported(tmp_path: Path) -> None:

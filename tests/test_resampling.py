@@ -25,10 +25,9 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resident_base.cache_clear()
 
 
-def test_what_is_measured_is_the_tuned_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where all rows answer the same, a model tuned on enough of them answers rows right that it has not seen."""
-    monkeypatch.setattr(resampling, "output_limit", lambda _rows: len("yes"))  # the tiny base learns no end
-    rows = [TuningExample(example.text_input, "yes") for example in counting_examples(40)]
+def test_what_is_measured_is_the_tuned_model() -> None:
+    """Where the first letter says the label, a model tuned on enough rows answers rows right that it has not seen."""
+    rows = [TuningExample(f"{'ab'[n % 2] * 4} {n}", ("yes", "no")[n % 2]) for n in range(40)]
     how = Repeated("tiny", Hyperparameters(epoch_count=10, learning_rate=0.01))
 
     growth = tunery.data_curve(rows, repeated=how)

@@ -226,6 +226,8 @@ class Model:
                 self.examples if examples is None else tuple(examples),
                 recorded,
                 told,
+                self.contracts.output if self.contracts else None,
+                self.constrains_outputs,
             )
             found = contest.evaluate(rows, max_rows=max_rows, source=source, seed=seed)
         if self.is_tuned:

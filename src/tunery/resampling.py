@@ -13,9 +13,10 @@ from random import Random
 from tunery import config
 from tunery.data.cleaning import Finding, examine
 from tunery.data.dataset import Dataset, as_dataset, hold_out
+from tunery.data.outputs import OutputContract
 from tunery.engine.resident import ResidentAnswering, kept_as, resident_base
 from tunery.errors import InvalidArgument
-from tunery.evaluation.contest import MAX_ROWS, OnAnswered, cross_validated, output_limit, sampled, split
+from tunery.evaluation.contest import MAX_ROWS, OnAnswered, cross_validated, output_limit, read_answers, sampled, split
 from tunery.evaluation.report import Evaluation
 from tunery.evaluation.scores import METRICS, Scoring, row_scores
 from tunery.evaluation.verdict import LEAST_CURVE_ROWS, Growth, Measured, grow
@@ -29,12 +30,13 @@ OnStep = Callable[[int, TuningSnapshot], None]  # the number of the tuning run, 
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """How each of several tunings is done."""
+    """How each of several tunings is done, and whether its model answers with a label where the outputs are labels."""
 
     base_model: str = DEFAULT_BASE_MODEL
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
     seed: int = 0
     on_step: OnStep = lambda _number, _snapshot: None
+    constrains_outputs: bool = True
 
     def capped(self, max_epochs: int) -> Repeated:
         """Return the same with at most `max_epochs` epochs."""
@@ -74,7 +76,9 @@ def cross_validate(
         model = how.tune(examples, number)
         yield model.answering()
 
-    return cross_validated(examples, folds, base, tuned, seed=how.seed, on_answered=on_answered)
+    return cross_validated(
+        examples, folds, base, tuned, seed=how.seed, on_answered=on_answered, constrains_tuned=how.constrains_outputs
+    )
 
 
 def cross_validated_losses(
@@ -122,7 +126,8 @@ def data_curve(
     if len(examples) < LEAST_CURVE_ROWS:
         raise InvalidArgument(f"A data curve needs at least {LEAST_CURVE_ROWS} rows, not {len(examples)}.")
     fitting(rows, how.base_model)
-    scoring = Scoring.of([example.output for example in examples])
+    outputs = [example.output for example in examples]
+    scoring, form = Scoring.of(outputs), OutputContract.learn(outputs).own_form()
     measured: list[Measured] = []
     for repeat in range(repeats):
         pool, test = hold_out(examples, TESTED_SHARE, how.seed + repeat)
@@ -138,7 +143,7 @@ def data_curve(
                 raise InvalidArgument(
                     "None of the rows can be tested: none fits the base's context window together with its answer."
                 )
-            said = answering.answers([row.text_input for row in usable], limit)
+            said = read_answers(answering, [row.text_input for row in usable], limit, form)[0]
             scores = row_scores(scoring.kind, [row.output for row in usable], [scoring.read(answer) for answer in said])
             measured.append(Measured(len(part), sum(scores) / len(scores), len(scores)))
     return grow(measured, METRICS[scoring.kind], seed=how.seed)

@@ -31,10 +31,12 @@ class StandIn:
 
     def __init__(self) -> None:
         self.prompts: list[str] = []
+        self.labels: list[list[str] | None] = []
 
-    def generate(self, prompts: list[str], *, max_output_tokens: int) -> list[str]:
+    def generate(self, prompts: list[str], *, max_output_tokens: int, labels: list[str] | None = None) -> list[str]:
         assert max_output_tokens > 0
         self.prompts += prompts
+        self.labels.append(labels)
         return [str(len(prompt)) for prompt in prompts]
 
 
@@ -103,6 +105,15 @@ def test_base_is_asked_the_rows_as_they_are(calls: Calls) -> None:
     METHODS["base"].answer(trial())
 
     assert calls.model.prompts == [row.text_input for row in TEST]
+
+
+def test_the_base_chooses_among_the_labels_of_a_task(calls: Calls) -> None:
+    """With and without examples, if it has some; a tuned model knows its own."""
+    for name in ("base", "base-5-shot", "tuned"):
+        METHODS[name].answer(trial())
+    METHODS["base"].answer(trial(FREE_TEXT))
+
+    assert calls.model.labels == [["flower", "tool"], ["flower", "tool"], None, None]
 
 
 def test_shots_have_different_outputs_first() -> None:

@@ -19,7 +19,8 @@ from tunery.evaluation.contest import (
     set_aside,
     split,
 )
-from tunery.types import TuningExample
+from tunery.evaluation.report import Evaluation
+from tunery.types import AnswerForm, TuningExample
 
 
 @dataclass
@@ -32,7 +33,8 @@ class Scripted:
     def fits(self, prompt: str, max_output_tokens: int) -> bool:
         return len(prompt) + max_output_tokens <= self.room
 
-    def answers(self, prompts: Sequence[str], _max_output_tokens: int) -> list[str]:
+    def answers(self, prompts: Sequence[str], _max_output_tokens: int, form: AnswerForm | None = None) -> list[str]:
+        assert form is None  # the outputs are numbers, so nobody is limited
         self.asked += prompts
         return [str(int(prompt.removesuffix("\nAnswer:").split()[-1]) + 1) for prompt in prompts]
 
@@ -189,13 +191,15 @@ def test_an_amount_that_was_asked_for_is_held_out() -> None:
 
 
 class Labelling(Scripted):
-    """Says "odd" or "even", and is always 80 % sure of "odd"."""
+    """Says that it is odd if it may say anything, and is always 80 % sure of "odd"."""
 
-    def answers(self, prompts: Sequence[str], _max_output_tokens: int) -> list[str]:
-        return ["odd"] * len(prompts)
+    def answers(self, prompts: Sequence[str], _max_output_tokens: int, form: AnswerForm | None = None) -> list[str]:
+        assert form is None
+        return ["It is odd."] * len(prompts)
 
     def label_chances(self, prompts: Sequence[str], labels: Sequence[str]) -> list[dict[str, float]]:
         assert set(labels) == {"odd", "even"}
+        self.asked += prompts
         return [{label: 0.8 if label == "odd" else 0.2 for label in labels} for _ in prompts]
 
 
@@ -204,13 +208,13 @@ def parities(start: int, count: int) -> list[TuningExample]:
 
 
 def test_probabilities_of_labels_are_measured() -> None:
-    """A model that is 80 % sure and right half the time is 30 points off; with a temperature it is nearly true."""
+    """A model that is 80 % sure and right half the time is 30 points off; a temperature takes half of it away."""
     found = Contest(Labelling(), Labelling(), parities(0, 20)).evaluate(parities(100, 40)).calibration
 
     assert found is not None
     assert found.uncalibrated_error == pytest.approx(0.3)
-    assert found.error < 0.05
-    assert found.temperature > 4
+    assert found.error < 0.16
+    assert found.temperature > 2
 
 
 def test_folds_measure_the_probabilities_of_all_rows() -> None:
@@ -227,6 +231,59 @@ def test_folds_measure_the_probabilities_of_all_rows() -> None:
 
 
 def test_models_of_texts_have_no_probabilities_to_measure() -> None:
-    """Neither have models that cannot say how probable a label is."""
-    assert Contest(Labelling(), Labelling(), numbers(0, 10)).evaluate(numbers(50, 30)).calibration is None
-    assert Contest(Labelling(), Scripted(), numbers(0, 10)).evaluate(numbers(50, 30)).calibration is None
+    """Neither has the base, nor are its answers limited."""
+    found = Contest(Scripted(), Scripted(), numbers(0, 10)).evaluate(numbers(50, 30))
+
+    assert found.calibration is None
+    assert not any(one.is_limited for one in found.contenders)
+
+
+def limited(found: Evaluation) -> list[str]:
+    return [one.name for one in found.contenders if one.is_limited]
+
+
+def test_everybody_chooses_among_the_labels_where_outputs_are_labels() -> None:
+    """A base that would say a sentence gives a label too, and the verdict says so."""
+    base = Labelling()
+
+    found = Contest(base, Labelling(), parities(0, 20)).evaluate(parities(100, 40))
+
+    assert limited(found) == ["base", "base_examples", "tuned"]
+    assert len(base.asked) == 80
+    assert {answer for row in found.worst_rows for answer in row.answers.values()} <= {"odd", "even"}
+    assert found.verdict is not None
+    assert found.verdict.text.endswith("Base and tuned model chose among the labels.")
+
+
+def test_a_model_that_is_served_freely_answers_freely() -> None:
+    """Its probabilities are measured all the same; the base still gets its best chance."""
+    found = Contest(Labelling(), Labelling(), parities(0, 20), constrains_tuned=False).evaluate(parities(100, 40))
+
+    assert limited(found) == ["base", "base_examples"]
+    assert found.worst_rows[0].answers["tuned"] == "It is odd."
+    assert found.calibration is not None
+    assert found.verdict is not None
+    assert found.verdict.text.endswith("the tuned model answered freely, as it is served.")
+
+
+def test_a_base_alone_chooses_among_the_labels_of_the_rows() -> None:
+    """But not beside a tuned model whose labels are not known, which may say anything."""
+    assert limited(Contest(Labelling()).evaluate(parities(0, 20))) == ["base"]
+    assert limited(Contest(Labelling(), Labelling()).evaluate(parities(0, 20))) == []
+
+
+def test_many_labels_are_drawn_token_by_token() -> None:
+    """Labels with more than 400 characters are a pattern for every model."""
+    forms: list[AnswerForm | None] = []
+
+    class Drawing(Labelling):
+        def answers(self, prompts: Sequence[str], _max_output_tokens: int, form: AnswerForm | None = None) -> list[str]:
+            forms.append(form)
+            return ["odd"] * len(prompts)
+
+    rows = [TuningExample(f"number {n}", f"{'a long label ' * 7}{n % 5}") for n in range(40)]
+    found = Contest(Drawing(), Drawing(), rows[:20]).evaluate(rows[20:])
+
+    assert limited(found) == ["base", "base_examples", "tuned"]
+    assert len(forms) == 3
+    assert all(form is not None and form.pattern for form in forms)

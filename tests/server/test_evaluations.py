@@ -60,6 +60,26 @@ def test_examples_that_are_sent_take_the_place_of_held_out_rows(live: Live, clie
     assert (old["title"], old["figures"][0]["value"]) == ("old", 1.0)
 
 
+def test_candidates_choose_among_labels_as_the_model_is_served(live: Live, client: httpx2.Client) -> None:
+    """Base and tuned model give a label where the outputs are labels, and the tuned model any text if it is set so."""
+    rows = [{"textInput": f"message {n}", "output": ("bug", "billing")[n % 2]} for n in range(20)]
+    live.tune(client, "labelled", rows, hold_out="8")
+    prompt = {"contents": [{"parts": [{"text": "message 7"}]}], "generationConfig": {"temperature": 0}}
+
+    limited = live.found_out(client, "labelled", "evaluate", "evaluation")["report"]
+    served = client.post("/v1beta/tunedModels/labelled:generateContent", json=prompt).json()["candidates"][0]
+    client.patch("/v1beta/tunedModels/labelled", json={"constrainToTrainingOutputs": False})
+    free = live.found_out(client, "labelled", "evaluate", "evaluation")["report"]
+
+    answers = [row["answers"] for row in (*limited["bestRows"], *limited["worstRows"])]
+    assert [one["name"] for one in limited["contenders"] if one["isLimited"]] == ["base", "base_examples", "tuned"]
+    assert {said for each in answers for said in each.values()} <= {"bug", "billing"}
+    assert served["content"]["parts"][0]["text"] in ("bug", "billing")
+    assert limited["verdict"]["text"].endswith("Base and tuned model chose among the labels.")
+    assert [one["name"] for one in free["contenders"] if one["isLimited"]] == ["base", "base_examples"]
+    assert not {row["answers"]["tuned"] for row in free["worstRows"]} & {"bug", "billing"}
+
+
 def test_wrong_requests_are_refused_at_once(client: httpx2.Client) -> None:
     """Recorded answers without their rows, and a number of rows that makes no sense."""
     rows = client.post(f"/v1beta/tunedModels/{TUNED}:evaluate", json={"recorded": {"answers": []}})

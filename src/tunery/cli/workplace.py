@@ -308,19 +308,19 @@ class Here:
         self, name: str, request: EvaluationRequest, folds: int, on_step: OnStep, on_answered: OnAnswered
     ) -> Evaluation:
         from tunery.resampling import Repeated, cross_validate
+        from tunery.service.contracts import prompt_options
 
         model, used, held_out = self._model_and_rows(name)
         rows = (*used, *held_out) if request.rows is None else request.rows
         if not rows:
             raise InvalidArgument(f"{name} is a base; give a file of rows to tune on.")
-        how = (
-            Repeated(name, seed=request.seed, on_step=on_step)
-            if model is None
-            else Repeated(model.base_model, model.task.hyperparameters, model.task.seed, on_step)
-        )
-        found = cross_validate(rows, folds, repeated=how, on_answered=on_answered)
+        how = Repeated(name, seed=request.seed, on_step=on_step)
+        if model is not None:
+            with self._library() as library:
+                limits = prompt_options(library, model).constrains_outputs
+            how = Repeated(model.base_model, model.task.hyperparameters, model.task.seed, on_step, limits)
         known = request.numbers if model is None or request.rows is not None else sum(self._row_numbers(model), ())
-        found = found.renumbered(known)
+        found = cross_validate(rows, folds, repeated=how, on_answered=on_answered).renumbered(known)
         if model is not None and request.rows is None:
             self._keep(model, found)
         return found

@@ -291,9 +291,9 @@ class ResidentAnswering:
             return False
         return True
 
-    def answers(self, prompts: Sequence[str], max_output_tokens: int) -> list[str]:
+    def answers(self, prompts: Sequence[str], max_output_tokens: int, form: AnswerForm | None = None) -> list[str]:
         """Return the complete answers."""
-        settings = SamplingSettings(max_output_tokens=max_output_tokens)
+        settings = SamplingSettings(max_output_tokens=max_output_tokens, form=form)
         return self._resident.answers(prompts, settings, self._slot, self._rendering)
 
     def label_chances(self, prompts: Sequence[str], labels: Sequence[str]) -> list[Mapping[str, float]]:

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,7 +23,7 @@ from tunery.errors import InvalidArgument
 from tunery.evaluation.report import Evaluation, ScoringKind
 from tunery.evaluation.scores import Scoring
 from tunery.evaluation.verdict import LEAST_ROWS, RECORDED, TUNED, Answers, judge
-from tunery.types import TuningExample
+from tunery.types import AnswerForm, TuningExample
 
 MAX_ROWS = 500  # ±4 points at 95 %; more rows would hardly change the verdict
 SHOTS = 5
@@ -37,12 +38,12 @@ OnAnswered = Callable[[int, int], None]  # called with the number of prompts ans
 
 
 class AnsweringModel(Protocol):
-    """A model that answers greedily, in batches."""
+    """A model that answers greedily, in batches, with any text or as a form allows."""
 
     def fits(self, prompt: str, max_output_tokens: int) -> bool:
         """Return whether a prompt and an answer of that length fit the context window."""
 
-    def answers(self, prompts: Sequence[str], max_output_tokens: int) -> list[str]:
+    def answers(self, prompts: Sequence[str], max_output_tokens: int, form: AnswerForm | None = None) -> list[str]:
         """Return the complete answers."""
 
 
@@ -70,13 +71,20 @@ class RecordedAnswers:
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """The candidates. Without `tuned`, only the base is evaluated; `examples` are the training rows, if known."""
+    """
+    The candidates. Without `tuned`, only the base is evaluated; `examples` are the training rows, if known.
+
+    If `outputs` are labels, the base chooses among them too, and so does the tuned model unless it is served without
+    them (`constrains_tuned`). By default they are those of the examples, or of the rows if there is only a base.
+    """
 
     base: AnsweringModel
     tuned: AnsweringModel | None = None
     examples: Sequence[TuningExample] = ()
     recorded: RecordedAnswers | None = None
     on_answered: OnAnswered = lambda _done, _total: None
+    outputs: OutputContract | None = None
+    constrains_tuned: bool = True
 
     def evaluate(
         self, rows: Sequence[TuningExample], *, max_rows: int = MAX_ROWS, source: str = "", seed: int = 0
@@ -119,34 +127,58 @@ class Contest:
             by_candidate["majority"] = majority(self.examples, texts)
             by_candidate["similar"] = similar(scoring, self.examples, texts)
         prompts, shots = few_shot_prompts(self.examples, texts, lambda prompt: self.base.fits(prompt, limit))
-        runs = [("base", self.base, texts)]
-        runs += [("base_examples", self.base, prompts)] if shots else []
-        runs += [(TUNED, self.tuned, texts)] if self.tuned else []
-        for number, (name, model, inputs) in enumerate(runs):
-            by_candidate[name] = self._answers(model, inputs, limit, number * len(texts), len(runs) * len(texts))
+        form = self._form(rows)
+        runs = [("base", self.base, texts, form)]
+        runs += [("base_examples", self.base, prompts, form)] if shots else []
+        runs += [(TUNED, self.tuned, texts, form if self.constrains_tuned else None)] if self.tuned else []
+        chances: list[Mapping[str, float]] = []
+        for number, (name, model, inputs, own) in enumerate(runs):
+            at, total = number * len(texts), len(runs) * len(texts)
+            by_candidate[name], found = read_answers(model, inputs, limit, own, partial(self._tell, at, total))
+            chances = found if name == TUNED else []
+        if self.tuned and not self.constrains_tuned and form and form.labels and isinstance(self.tuned, LabelModel):
+            chances = read_answers(self.tuned, texts, limit, form)[1]
         if self.recorded is not None:
             by_candidate[RECORDED] = [self.recorded.answers[at] for at in indices]
         title = self.recorded.title if self.recorded else ""
-        return Answers(by_candidate, shots, self._chances(texts), title)
+        limited = frozenset(name for name, _, _, own in runs if own is not None)
+        return Answers(by_candidate, shots, chances, title, limited)
 
-    def _chances(self, prompts: Sequence[str]) -> list[Mapping[str, float]]:
-        """Return the probability of each label after each prompt, nothing if the outputs are not labels."""
-        form = OutputContract.learn([example.output for example in self.examples]).own_form() if self.examples else None
-        model: object = self.tuned
-        if form is None or not form.labels or not isinstance(model, LabelModel):
-            return []
-        found: list[Mapping[str, float]] = []
-        for start in range(0, len(prompts), _BATCH):
-            found += model.label_chances(prompts[start : start + _BATCH], form.labels)
-        return [{label.strip(): chance for label, chance in chances.items()} for chances in found]
+    def _form(self, rows: Sequence[TuningExample]) -> AnswerForm | None:
+        """Return the labels to choose among, None if the outputs are not labels or the tuned model's are not known."""
+        known = self.examples or (() if self.tuned else rows)
+        return (self.outputs or OutputContract.learn([row.output for row in known])).own_form()
 
-    def _answers(self, model: AnsweringModel, prompts: Sequence[str], limit: int, done: int, total: int) -> list[str]:
-        answers: list[str] = []
-        for start in range(0, len(prompts), _BATCH):
-            self.on_answered(done + len(answers), total)
-            answers += model.answers(prompts[start : start + _BATCH], limit)
-        self.on_answered(done + len(answers), total)
-        return answers
+    def _tell(self, at: int, total: int, done: int) -> None:
+        self.on_answered(at + done, total)
+
+
+def read_answers(
+    model: AnsweringModel,
+    prompts: Sequence[str],
+    limit: int,
+    form: AnswerForm | None,
+    on_done: Callable[[int], None] = lambda _done: None,
+) -> tuple[list[str], list[Mapping[str, float]]]:
+    """
+    Return a model's answers, the likeliest label where it can tell, and then the probability of each label.
+
+    `on_done` is called with the number of prompts answered so far.
+    """
+    answers: list[str] = []
+    chances: list[Mapping[str, float]] = []
+    asked: object = model
+    for start in range(0, len(prompts), _BATCH):
+        on_done(start)
+        part = prompts[start : start + _BATCH]
+        if form is not None and form.labels and isinstance(asked, LabelModel):
+            found = asked.label_chances(part, form.labels)
+            answers += [max(each, key=each.__getitem__) for each in found]
+            chances += [{label.strip(): chance for label, chance in each.items()} for each in found]
+        else:
+            answers += model.answers(part, limit, form)
+    on_done(len(prompts))
+    return answers, chances
 
 
 def output_limit(rows: Sequence[TuningExample]) -> int:
@@ -270,9 +302,14 @@ def cross_validated(
     *,
     seed: int = 0,
     on_answered: OnAnswered = lambda _done, _total: None,
+    constrains_tuned: bool = True,
 ) -> Evaluation:
-    """Return the evaluation of all rows that fit; `tuned(rows, fold)` tunes a model on the rows of the other folds."""
-    limit = output_limit(examples)
+    """
+    Return the evaluation of all rows that fit; `tuned(rows, fold)` tunes a model on the rows of the other folds.
+
+    Where outputs are labels, each fold may answer with those of all rows, as the model tuned on all of them may.
+    """
+    limit, outputs = output_limit(examples), OutputContract.learn([row.output for row in examples])
     fitting = [at for at, row in enumerate(examples) if base.fits(row.text_input, limit)]
     usable = [examples[at] for at in fitting]
     numbers: list[int] = []
@@ -283,13 +320,17 @@ def cross_validated(
         train = [row for at, row in enumerate(usable) if at not in inside]
         test = [usable[at] for at in indices]
         with tuned(train, fold) as model:
-            parts.append(Contest(base, model, train, on_answered=on_answered).collect(test, limit))
+            contest = Contest(
+                base, model, train, on_answered=on_answered, outputs=outputs, constrains_tuned=constrains_tuned
+            )
+            parts.append(contest.collect(test, limit))
         rows += test
         numbers += [fitting[at] + 1 for at in indices]
     names = [name for name in parts[0].by_candidate if all(name in part.by_candidate for part in parts)]
     joined = {name: [answer for part in parts for answer in part.by_candidate[name]] for name in names}
     shots, chances = max(part.examples_in_prompt for part in parts), [each for part in parts for each in part.chances]
-    together = Answers(joined, shots, chances if all(part.chances for part in parts) else ())
+    chances = chances if all(part.chances for part in parts) else []
+    together = Answers(joined, shots, chances, limited=parts[0].limited)
     return replace(
         judge(rows, together, seed=seed).renumbered(numbers),
         source=f"{folds} folds of {len(examples)} rows",

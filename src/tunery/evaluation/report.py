@@ -65,6 +65,7 @@ class Candidate:
     title: str
     figures: tuple[Figure, ...]
     examples_in_prompt: int | None = None  # at most; with long rows, fewer fit
+    is_limited: bool = False  # to the labels, of which it gave the likeliest
 
     @property
     def score(self) -> float:

@@ -59,6 +59,7 @@ class Answers:
     examples_in_prompt: int = 0
     chances: Sequence[Mapping[str, float]] = ()  # the tuned model's probability of each label, for each row
     recorded_title: str = "recorded answers"
+    limited: frozenset[str] = frozenset()  # the candidates that could answer with one of the labels only
 
 
 def judge(
@@ -82,6 +83,7 @@ def judge(
             _title(name, scoring.kind, answers),
             figures(scoring.kind, expected, given, scores[name], seed),
             answers.examples_in_prompt if name == "base_examples" else None,
+            name in answers.limited,
         )
         for name, given in read.items()
     )
@@ -175,6 +177,18 @@ class _Rivals:
         )
 
 
+def _with_reading(verdict: Verdict, limited: frozenset[str]) -> Verdict:
+    """Return the verdict with how the models answered, where that was not freely."""
+    if not limited:
+        return verdict
+    how = (
+        "Base and tuned model chose among the labels."
+        if TUNED in limited
+        else "The base chose among the labels; the tuned model answered freely, as it is served."
+    )
+    return replace(verdict, text=f"{verdict.text} {how}")
+
+
 def _too_few(why: str) -> Verdict:
     return Verdict(VerdictKind.TOO_FEW_ROWS, f"Too few rows to tell: {why}.")
 
@@ -216,7 +230,7 @@ def _with_tuned(
     return replace(
         found,
         comparisons=tuple(compare(found.shape, name, scores[TUNED], scores[name], seed) for name in rivals),
-        verdict=decide(found.contenders, scores, found.shape) if is_compared else None,
+        verdict=_with_reading(decide(found.contenders, scores, found.shape), answers.limited) if is_compared else None,
         confusion=confusion(found.shape, expected, read[TUNED]),
         calibration=calibrate(expected, answers.chances) if answers.chances else None,
         best_rows=best,

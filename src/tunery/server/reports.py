@@ -7,6 +7,7 @@ Texts of rows are sent only to callers who may see the examples.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeVar
 
 from tunery.errors import InvalidArgument, NotFound
@@ -195,4 +196,4 @@ def _evaluation_work(services: Services, model: TunedModel, body: EvaluateIn) ->
     if recorded is not None and len(recorded.answers) != len(rows):
         raise InvalidArgument(f"recorded has {len(recorded.answers)} answers for {len(rows)} examples.")
     named = None if recorded is None else (recorded.title, tuple(recorded.answers))
-    return EvaluationWork(rows, work.examples, body.source or "request", max_rows, work.seed, named)
+    return replace(work, rows=rows, source=body.source or "request", recorded=named, numbers=())

@@ -14,7 +14,7 @@ from tunery.errors import TuneryError, as_tunery_error
 from tunery.files import open_published
 from tunery.service.folder import epoch_folder
 from tunery.service.process import Channel
-from tunery.types import Hyperparameters, Rendering, TuningExample, TuningSnapshot
+from tunery.types import AnswerForm, Hyperparameters, Rendering, TuningExample, TuningSnapshot
 
 if TYPE_CHECKING:
     from tunery.model import Model
@@ -60,12 +60,14 @@ class AskAll:
     is_tuned: bool
     prompts: tuple[str, ...] = field(repr=False)
     max_output_tokens: int
+    form: AnswerForm | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AskLabels:
-    """From the child of an evaluation: how probable are these labels after each prompt, by the tuned model?"""
+    """From the child of an evaluation: how probable are these labels after each prompt, by either model?"""
 
+    is_tuned: bool
     prompts: tuple[str, ...] = field(repr=False)
     labels: tuple[str, ...] = field(repr=False)
 
@@ -113,6 +115,7 @@ class EvaluationWork:
     seed: int
     recorded: tuple[str, tuple[str, ...]] | None = field(default=None, repr=False)
     numbers: tuple[int, ...] = field(default=(), repr=False)  # of the rows in their file
+    constrains_outputs: bool = True  # whether the tuned model is served with answers limited to labels
 
     def document(self, channel: Channel) -> dict[str, Any]:
         from tunery.evaluation.contest import Contest, RecordedAnswers
@@ -123,6 +126,7 @@ class EvaluationWork:
             self.examples,
             None if self.recorded is None else RecordedAnswers(self.recorded[1], self.recorded[0]),
             lambda done, total: channel.send(Progressed(done, total)),
+            constrains_tuned=self.constrains_outputs,
         )
         found = contest.evaluate(self.rows, max_rows=self.max_rows, source=self.source, seed=self.seed)
         return found.renumbered(self.numbers).document()
@@ -139,6 +143,7 @@ class FoldsWork:
     rows: tuple[TuningExample, ...] = field(repr=False)
     folds: int
     numbers: tuple[int, ...] = field(default=(), repr=False)  # of the rows in their file
+    constrains_outputs: bool = True  # as in `EvaluationWork`
 
     def document(self, channel: Channel) -> dict[str, Any]:
         from tunery.resampling import Repeated, cross_validate
@@ -149,7 +154,7 @@ class FoldsWork:
         def on_step(number: int, snapshot: TuningSnapshot) -> None:
             channel.send(Progressed((number - 1) * steps + snapshot.step, self.folds * steps))
 
-        how = Repeated(self.base_model, self.hyperparameters, self.seed, on_step)
+        how = Repeated(self.base_model, self.hyperparameters, self.seed, on_step, self.constrains_outputs)
         return cross_validate(self.rows, self.folds, repeated=how).renumbered(self.numbers).document()
 
 
@@ -162,11 +167,11 @@ class _ServerModel:
     def fits(self, prompt: str, max_output_tokens: int) -> bool:
         return bool(self._ask(AskFits(prompt, max_output_tokens)))
 
-    def answers(self, prompts: Sequence[str], max_output_tokens: int) -> list[str]:
-        return list(self._ask(AskAll(self._is_tuned, tuple(prompts), max_output_tokens)))
+    def answers(self, prompts: Sequence[str], max_output_tokens: int, form: AnswerForm | None = None) -> list[str]:
+        return list(self._ask(AskAll(self._is_tuned, tuple(prompts), max_output_tokens, form)))
 
     def label_chances(self, prompts: Sequence[str], labels: Sequence[str]) -> list[Mapping[str, float]]:
-        return list(self._ask(AskLabels(tuple(prompts), tuple(labels))))
+        return list(self._ask(AskLabels(self._is_tuned, tuple(prompts), tuple(labels))))
 
     def _ask(self, question: AskAll | AskFits | AskLabels) -> Any:
         self._channel.send(question)

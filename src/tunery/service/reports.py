@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ from tunery.files import temporary_folder
 from tunery.service import report_child
 from tunery.service.answering import Answering, Batches
 from tunery.service.answering_child import Question
-from tunery.service.contracts import set_label_temperature
+from tunery.service.contracts import prompt_options, set_label_temperature
 from tunery.service.library import Library
 from tunery.service.process import Child
 from tunery.service.report_child import (
@@ -285,7 +285,8 @@ class Evaluations(Reports):
         """Return the work of evaluating a tuned model on its held-out rows."""
         used, held_out = self._library.examples(model)
         numbers = self._library.row_numbers(model)[1]
-        return EvaluationWork(held_out, used, "held-out rows", max_rows, seed, numbers=numbers)
+        constrains = prompt_options(self._library, model).constrains_outputs
+        return EvaluationWork(held_out, used, "held-out rows", max_rows, seed, None, numbers, constrains)
 
     def folds_work(self, model: TunedModel, folds: int) -> FoldsWork:
         """
@@ -299,21 +300,22 @@ class Evaluations(Reports):
         _require_same_base(self._catalog, model)
         task = model.task
         folder, numbers = self._library.folder.path, sum(self._library.row_numbers(model), ())
-        return FoldsWork(model.base_model, task.hyperparameters, task.seed, folder, rows, folds, numbers)
+        constrains = prompt_options(self._library, model).constrains_outputs
+        return FoldsWork(model.base_model, task.hyperparameters, task.seed, folder, rows, folds, numbers, constrains)
 
     def _answer(self, child: Child, model: TunedModel, message: object) -> None:
         try:
             match message:
                 case AskFits(prompt, tokens):
                     child.send(report_child.Reply(self._fits(model, prompt, tokens)))
-                case AskAll(is_tuned, prompts, tokens):
+                case AskAll(is_tuned, prompts, tokens, form):
                     adapter = self._library.artifact(model) if is_tuned else None
-                    questions = [_question(model, prompt, tokens, adapter) for prompt in prompts]
+                    questions = [_question(model, prompt, tokens, adapter, form) for prompt in prompts]
                     child.send(report_child.Reply(self._batches.answers(questions)))
-                case AskLabels(prompts, labels):
-                    settings = SamplingSettings(max_output_tokens=1, form=AnswerForm(labels=labels))
-                    adapter = self._library.artifact(model)
-                    questions = [replace(_question(model, each, 1, adapter), settings=settings) for each in prompts]
+                case AskLabels(is_tuned, prompts, labels):
+                    adapter = self._library.artifact(model) if is_tuned else None
+                    form = AnswerForm(labels=labels)
+                    questions = [_question(model, prompt, 1, adapter, form) for prompt in prompts]
                     child.send(report_child.Reply(self._batches.label_chances(questions)))
         except TuneryError as error:
             child.send(error)
@@ -421,7 +423,12 @@ def _require_same_base(catalog: Catalog, model: TunedModel) -> None:
 
 
 def _question(
-    model: TunedModel, prompt: str, max_output_tokens: int, adapter: tuple[Path, str] | None = None
+    model: TunedModel,
+    prompt: str,
+    max_output_tokens: int,
+    adapter: tuple[Path, str] | None = None,
+    form: AnswerForm | None = None,
 ) -> Question:
-    settings, epoch = SamplingSettings(max_output_tokens=max_output_tokens), model.chosen_epoch if adapter else None
+    settings = SamplingSettings(max_output_tokens=max_output_tokens, form=form)
+    epoch = model.chosen_epoch if adapter else None
     return Question(model.base_model, (Turn("user", prompt),), settings, adapter, epoch, model.rendering)

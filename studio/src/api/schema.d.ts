@@ -1750,6 +1750,12 @@ export interface components {
             figures: components["schemas"]["FigureOut"][];
             /** Examplesinprompt */
             examplesInPrompt?: number;
+            /**
+             * Islimited
+             * @description To the labels of the examples; it gave the likeliest.
+             * @default false
+             */
+            isLimited?: boolean;
         };
         /**
          * ContentOut

@@ -101,6 +101,7 @@ class ContenderOut(Message):
     title: str
     figures: list[FigureOut]
     examples_in_prompt: int | None = None
+    is_limited: Annotated[bool, Field(description="To the labels of the examples; it gave the likeliest.")] = False
 
 
 class ComparisonOut(Message):
