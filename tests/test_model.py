@@ -239,6 +239,20 @@ def test_answers_keep_to_a_form() -> None:
     assert model.answer("3", max_output_tokens=8).label_probabilities == ()
 
 
+def test_an_answer_has_the_log_probabilities_of_its_tokens() -> None:
+    """On request, with the likeliest tokens in the place of each, which a greedy answer takes."""
+    model = tunery.load("tiny")
+
+    told = model.answer("3", max_output_tokens=8, top_logprobs=2).logprobs
+
+    assert len(told) == 8
+    assert all(each.top[0].token_id == each.token_id and len(each.top) == 2 for each in told)
+    assert all(each.logprob == each.top[0].logprob < 0 for each in told)
+    assert model.answer("3", max_output_tokens=8).logprobs == ()
+    with pytest.raises(InvalidArgument, match="top_logprobs must be between 0 and 20"):
+        model.answer("3", top_logprobs=21)
+
+
 def test_two_tuned_models_share_a_base() -> None:
     """A second model does not change the answers of the first, and a deleted one frees its slot."""
     first = tunery.tune(dataset(), base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE, library=False)

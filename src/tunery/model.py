@@ -143,8 +143,12 @@ class Model:
         done = 0
         for piece in self._resident.stream([text for text, _ in checked], self._settings(settings), self._slot):
             so_far = answers[piece.number]
-            labels = piece.label_probabilities or so_far.label_probabilities
-            answers[piece.number] = replace(so_far, text=so_far.text + piece.text, label_probabilities=labels)
+            answers[piece.number] = replace(
+                so_far,
+                text=so_far.text + piece.text,
+                label_probabilities=piece.label_probabilities or so_far.label_probabilities,
+                logprobs=so_far.logprobs + piece.logprobs,
+            )
             if piece.finish_reason and on_answered is not None:
                 done += 1
                 on_answered(done, len(texts))
@@ -517,6 +521,7 @@ class SamplingOptions(TypedDict, total=False):
     json_schema: Mapping[str, Any]
     constrain_to_training_outputs: bool | None  # None: if these are labels
     none_below: float  # with labels only, also those of the training outputs
+    top_logprobs: int  # log probabilities of the answer's tokens and of this many others in their place
 
 
 def settings_of(options: SamplingOptions, contracts: Contracts | None, *, constrains: bool = True) -> SamplingSettings:

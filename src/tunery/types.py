@@ -370,6 +370,7 @@ class Turn:
 
 MAX_LABELS = 1_000  # the number that OpenAI's structured outputs allow in an enum
 MAX_LABEL_CHARACTERS = 40_000
+MAX_TOP_LOGPROBS = 20  # as in OpenAI's and Google's APIs
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,17 +428,33 @@ class InputCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """
+    A token of an answer and the natural logarithm of its probability.
+
+    The probability is that of the model itself: at temperature 1, among all tokens, whatever the answer was limited to.
+    `top` has the likeliest tokens in its place, the likeliest first.
+    """
+
+    token_id: int
+    spelling: bytes  # may be a part of a character
+    logprob: float
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """
     A whole answer.
 
     `label_probabilities` are sorted, the likeliest first, and empty without labels; only tuned models have an
-    `input_check`.
+    `input_check`; `logprobs`, one for each token, are there on request.
     """
 
     text: str
     label_probabilities: tuple[tuple[str, float], ...] = ()
     input_check: InputCheck = InputCheck()
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -448,6 +465,7 @@ class SamplingSettings:
     `temperature` 0..2 (0: greedy); `top_p` in (0, 1]; `top_k` ≥ 1 or None for all;
     `max_output_tokens` ≥ 1; stop sequences are cut off; equal `seed`s give equal text. Penalties, -2 to 2, are
     subtracted from the logits of tokens already in the answer: once (presence), or per occurrence (frequency).
+    `top_logprobs`, 0..20, requests the log probabilities of the answer's tokens and of this many others in their place.
     """
 
     temperature: float = 0.0
@@ -459,8 +477,11 @@ class SamplingSettings:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     form: AnswerForm | None = None  # None: any text
+    top_logprobs: int | None = None  # None: no log probabilities
 
     def __post_init__(self) -> None:
+        if self.top_logprobs is not None and not 0 <= self.top_logprobs <= MAX_TOP_LOGPROBS:
+            raise InvalidArgument(f"top_logprobs must be between 0 and {MAX_TOP_LOGPROBS}, not {self.top_logprobs!r}.")
         for name in ("presence_penalty", "frequency_penalty"):
             if not -2 <= getattr(self, name) <= 2:
                 raise InvalidArgument(f"{name} must be between -2 and 2, not {getattr(self, name)!r}.")

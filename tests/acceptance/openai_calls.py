@@ -34,6 +34,13 @@ def main(address: str, key: str, model: str) -> dict[str, Any]:
     )
     text = client.completions.create(model=model, prompt="7", **SETTINGS)
     pieces = list(client.completions.create(model=model, prompt="7", stream=True, **SETTINGS))
+    likely = client.chat.completions.create(
+        model=model, messages=MESSAGES, logprobs=True, top_logprobs=2, **SETTINGS
+    ).choices[0]
+    older = client.completions.create(model=model, prompt="7", logprobs=2, **SETTINGS).choices[0]
+    assert likely.logprobs
+    assert likely.logprobs.content
+    assert older.logprobs
     formed = client.chat.completions.create(
         model=model, messages=MESSAGES, temperature=0, max_tokens=60, response_format=FORMAT
     )
@@ -47,6 +54,8 @@ def main(address: str, key: str, model: str) -> dict[str, Any]:
         "completed": text.choices[0].text,
         "streamed_completion": "".join(choice.text for piece in pieces for choice in piece.choices),
         "asynchronous": asyncio.run(asked_asynchronously(address, key, model)),
+        "logprobs": [[each.logprob, *(top.logprob for top in each.top_logprobs)] for each in likely.logprobs.content],
+        "token_logprobs": older.logprobs.token_logprobs,
         "formed": formed.choices[0].message.content,
         "models": [found.id for found in client.models.list()],
         "retrieved": client.models.retrieve(model).id,

@@ -41,6 +41,15 @@ def test_whole_streamed_and_asynchronous_answers_are_the_same(called: dict[str, 
     assert called["finish_reason"] == "length"
 
 
+def test_log_probabilities_are_read(called: dict[str, Any]) -> None:
+    """Of the tokens of a greedy answer, each the likeliest of its place, by chat and by prompt."""
+    rows = called["logprobs"]
+
+    assert len(rows) == 12
+    assert all(chosen == first >= second for chosen, first, second in rows)
+    assert called["token_logprobs"] == pytest.approx([row[0] for row in rows], abs=1e-4)
+
+
 def test_an_answer_keeps_to_the_schema(called: dict[str, Any]) -> None:
     """What the client asks for as `response_format` comes as JSON of that schema."""
     answer = json.loads(called["formed"])

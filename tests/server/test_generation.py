@@ -104,6 +104,45 @@ def test_trailing_commas_are_read(client: httpx2.Client) -> None:
     assert text_of(ask(client, body)) == text_of(ask(client, said()))
 
 
+@pytest.mark.parametrize("target", TARGETS[:2])
+def test_log_probabilities(client: httpx2.Client, target: str) -> None:
+    """Of each token and the likeliest ones in its place, with sum and mean; a stream has the same, chunk by chunk."""
+    config = {"responseLogprobs": True, "logprobs": 4}
+    (whole,) = ask(client, said(**config), target=target).json()["candidates"]
+    chunks = [each["candidates"][0] for each in ask(client, said(**config), "streamGenerateContent", target).json()]
+    plain = ask(client, said(), target=target).json()["candidates"][0]
+    bare = ask(client, said(responseLogprobs=True), target=target).json()["candidates"][0]["logprobsResult"]
+
+    result = whole["logprobsResult"]
+    chosen, tops = result["chosenCandidates"], [each["candidates"] for each in result["topCandidates"]]
+    logs = [each["logProbability"] for each in chosen]
+    assert (len(chosen), {len(top) for top in tops}) == (12, {4})
+    assert [top[0] for top in tops] == chosen  # greedy: the likeliest was taken
+    assert all(top == sorted(top, key=lambda each: -each["logProbability"]) for top in tops)
+    assert all(log < 0 for log in logs)
+    assert result["logProbabilitySum"] == pytest.approx(sum(logs))
+    assert whole["avgLogprobs"] == pytest.approx(sum(logs) / 12)
+    streamed = [token for chunk in chunks for token in chunk.get("logprobsResult", {}).get("chosenCandidates", [])]
+    assert [each["tokenId"] for each in streamed] == [each["tokenId"] for each in chosen]
+    assert [chunk["avgLogprobs"] for chunk in chunks if "avgLogprobs" in chunk] == [pytest.approx(sum(logs) / 12)]
+    assert set(whole) - set(plain) == {"avgLogprobs", "logprobsResult"}
+    assert "topCandidates" not in bare
+    assert bare["chosenCandidates"] == chosen
+
+
+def test_a_label_has_log_probabilities(client: httpx2.Client) -> None:
+    """Those of the model, which would rather say something else; the text stays the label."""
+    form = {"responseMimeType": "text/x.enum", "responseSchema": {"type": "STRING", "enum": ["cat", "zebra"]}}
+    (found,) = ask(client, said(responseLogprobs=True, logprobs=1, **form)).json()["candidates"]
+
+    label = text_of(ask(client, said(**form)))
+    result = found["logprobsResult"]
+    assert found["content"]["parts"] == [{"text": label}]
+    assert "".join(each["token"] for each in result["chosenCandidates"]) == label
+    assert result["topCandidates"][0]["candidates"][0]["tokenId"] != result["chosenCandidates"][0]["tokenId"]
+    assert set(found["labelProbabilities"]) == {"cat", "zebra"}
+
+
 def test_candidates(client: httpx2.Client) -> None:
     """Each of eight has its index and its own draw; equal seeds draw equal answers."""
     body = said(candidateCount=8, temperature=1.5, seed=7)
@@ -246,8 +285,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"generationConfig": {"responseModalities": "AUDIO"}}, "not AUDIO"),
     ({"generationConfig": {"speechConfig": {"voiceConfig": {}}}}, "generationConfig.speechConfig is not supported"),
     ({"generationConfig": {"imageConfig": {"aspectRatio": "1:1"}}}, "generationConfig.imageConfig"),
-    ({"generationConfig": {"responseLogprobs": True}}, "generationConfig.responseLogprobs"),
-    ({"generationConfig": {"logprobs": 3}}, "generationConfig.logprobs"),
+    ({"generationConfig": {"logprobs": 3}}, "logprobs needs generationConfig.responseLogprobs"),
+    ({"generationConfig": {"responseLogprobs": True, "logprobs": 21}}, "logprobs must be between 0 and 20, not 21"),
+    ({"generationConfig": {"responseLogprobs": True, "logprobs": "many"}}, "logprobs"),
     ({"contents": [{"parts": [{"executableCode": {"code": "1"}}]}]}, "contents[0].parts[0] has executableCode"),
     ({"contents": [{"parts": [{"text": "x"}, {"some_thing": {}}]}]}, "contents[0].parts[1] has some_thing"),
     ({"systemInstruction": {"parts": [{"inlineData": {}}]}}, "systemInstruction.parts[0] has inlineData"),

@@ -239,7 +239,8 @@ def test_a_prompt_is_streamed(client: httpx2.Client) -> None:
             "needs response_format.type 'json_schema'",
         ),
         ({"response_format": {"type": "json_schema", "json_schema": {"strict": "often"}}}, "json_schema.strict"),
-        ({"logprobs": True}, "logprobs is not supported"),
+        ({"top_logprobs": 3}, "top_logprobs needs logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs must be between 0 and 20, not 21"),
         ({"logit_bias": {"7": 1}}, "logit_bias is not supported"),
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"tool_choice": "required"}, "tool_choice is not supported"),
@@ -280,7 +281,8 @@ def test_what_cannot_be_done_is_refused(client: httpx2.Client, changes: dict[str
         ({"echo": True}, "echo"),
         ({"suffix": "x"}, "suffix"),
         ({"best_of": 3}, "best_of"),
-        ({"logprobs": 0}, "logprobs"),
+        ({"logprobs": 21}, "logprobs must be between 0 and 20, not 21"),
+        ({"logprobs": True}, "logprobs must be a number"),
         ({"prompt": ["x"] * 33}, "33 answers"),
     ],
 )
@@ -340,6 +342,33 @@ def test_a_schema_that_cannot_be_kept_is_refused_as_on_the_other_api(live: Live,
 
     assert [(reply.status_code, error(reply)["message"]) for reply in replies] == [(400, theirs)] * 2
     assert "uniqueItems" in theirs
+
+
+@pytest.mark.parametrize("name", [BASE, TUNED])
+def test_log_probabilities(client: httpx2.Client, name: str) -> None:
+    """Chat and prompts have those of the other API, whole and streamed; without them the field is null."""
+    chat_reply = chat(client, model=name, logprobs=True, top_logprobs=2).json()["choices"][0]
+    chunks = events(chat(client, model=name, logprobs=True, top_logprobs=2, stream=True))
+    prompt = {"model": name, "prompt": "7", "max_tokens": 12, "temperature": 0, "logprobs": 2}
+    completed = client.post("/completions", json=prompt).json()["choices"][0]["logprobs"]
+    pieces = events(client.post("/completions", json={**prompt, "stream": True}))
+    plain = chat(client, model=name).json()["choices"][0]
+
+    content = chat_reply["logprobs"]["content"]
+    assert len(content) == 12
+    for each in content:
+        assert {key: each[key] for key in ("token", "bytes", "logprob")} == each["top_logprobs"][0]  # greedy
+        assert each["top_logprobs"][0]["logprob"] >= each["top_logprobs"][1]["logprob"]
+    parts = [choice["logprobs"] for chunk in chunks for choice in chunk["choices"] if choice["logprobs"]]
+    told = [each for part in parts for each in part["content"]]
+    assert [each["bytes"] for each in told] == [each["bytes"] for each in content]
+    assert completed["token_logprobs"] == pytest.approx([each["logprob"] for each in content], abs=1e-4)
+    assert all(token in top for token, top in zip(completed["tokens"], completed["top_logprobs"], strict=True))
+    assert completed["text_offset"][0] == 0
+    assert completed["text_offset"] == sorted(completed["text_offset"])
+    for field in ("tokens", "text_offset"):
+        assert [value for piece in pieces for value in piece["choices"][0]["logprobs"][field]] == completed[field]
+    assert plain["logprobs"] is None
 
 
 def test_what_asks_for_nothing_is_not_refused(client: httpx2.Client) -> None:

@@ -261,6 +261,14 @@ def test_a_prompt_beyond_the_window_is_refused(home: Home, engines: Callable[[in
     assert double.bodies == []
 
 
+def test_log_probabilities_are_refused(home: Home, engines: Callable[[int], list[Double]]) -> None:
+    """Rather than left out without a word."""
+    child = Running(home.path, [engines(1)[0].url])
+
+    with pytest.raises(InvalidArgument, match="Leave out logprobs"):
+        child.ask(question(home, 0, top_logprobs=2))
+
+
 def test_tokens_are_counted_here(home: Home) -> None:
     """No engine is needed for it."""
     child = Running(home.path, ["http://127.0.0.1:9"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ from tunery.service.access import require_known, require_use, role_of
 from tunery.service.answering import Answering, Reply
 from tunery.service.answering_child import AnswerChunk, Counted, Question, Refused
 from tunery.service.contracts import contracts_of, prompt_options
-from tunery.types import AnswerForm, Caller, GranteeType, PromptDifference, SamplingSettings, Turn
+from tunery.types import AnswerForm, Caller, GranteeType, PromptDifference, SamplingSettings, TokenLogprob, Turn
 
 T = TypeVar("T")
 
@@ -105,7 +106,9 @@ async def generate(request: Request, services: ServicesOf, target: TargetOf, bod
     finished = await finished_answers(request, services, _questions(target, body, check))
     usage = _usage(finished[0].prompt_tokens, sum(answer.output_tokens for answer in finished))
     out = wire.GenerateContentOut(
-        candidates=[_candidate(index, answer, answer.output_tokens) for index, answer in enumerate(finished)],
+        candidates=[
+            _candidate(index, answer, answer.logprobs, answer.output_tokens) for index, answer in enumerate(finished)
+        ],
         usage_metadata=usage,
         model_version=target.name.removeprefix("models/"),
         prompt_contract=_contract_out(check),
@@ -171,17 +174,22 @@ def _questions(target: Target, body: wire.GenerateContentIn, check: PromptCheck)
 
 async def _chunks(target: Target, check: PromptCheck, chunks: Chunks) -> AsyncIterator[wire.GenerateContentOut]:
     output_tokens: dict[int, int] = {}
+    logprobs: dict[int, tuple[TokenLogprob, ...]] = defaultdict(tuple)
     async for index, chunk in chunks:
         output_tokens[index] = chunk.output_tokens
+        logprobs[index] += chunk.logprobs
         yield wire.GenerateContentOut(
-            candidates=[_candidate(index, chunk)],
+            candidates=[_candidate(index, chunk, logprobs[index])],
             usage_metadata=_usage(chunk.prompt_tokens, sum(output_tokens.values())),
             model_version=target.name.removeprefix("models/"),
             prompt_contract=_contract_out(check) if chunk.finish_reason else None,
         )
 
 
-def _candidate(index: int, answer: FinishedAnswer | AnswerChunk, tokens: int | None = None) -> wire.CandidateOut:
+def _candidate(
+    index: int, answer: FinishedAnswer | AnswerChunk, logprobs: Sequence[TokenLogprob], tokens: int | None = None
+) -> wire.CandidateOut:
+    """Return an answer or its next chunk; `logprobs` are those of the answer so far."""
     # without parts, the clients' `.text` raises, so an empty answer has an empty part
     return wire.CandidateOut(
         content=wire.ContentOut(parts=[wire.PartOut(text=answer.text)]),
@@ -189,6 +197,7 @@ def _candidate(index: int, answer: FinishedAnswer | AnswerChunk, tokens: int | N
         index=index,
         token_count=tokens,
         label_probabilities=dict(answer.label_probabilities) or None,
+        **wire.logprobs_of(answer.logprobs, logprobs if answer.finish_reason else ()),
     )
 
 
@@ -379,6 +388,7 @@ class FinishedAnswer:
     prompt_tokens: int
     output_tokens: int
     label_probabilities: tuple[tuple[str, float], ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 Chunks = AsyncIterator[tuple[int, AnswerChunk]]  # each with the index of its question
@@ -439,6 +449,7 @@ async def _finished(answering: Answering, questions: Sequence[Question], user: s
             parts[-1].prompt_tokens,
             parts[-1].output_tokens,
             parts[-1].label_probabilities,
+            tuple(each for part in parts for each in part.logprobs),
         )
         for parts in chunks
     ]

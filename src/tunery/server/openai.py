@@ -11,6 +11,7 @@ import json
 import logging
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -88,7 +89,7 @@ async def chat(request: Request, services: ServicesOf, caller: CallerOf, body: w
     """Continue a conversation, in one reply or, with `stream`, as server-sent events."""
     wire.check_supported(body)
     target = await run_in_threadpool(target_named, services, caller, body.model)
-    return await _answered(request, services, target, body, [wire.chat_turns(body)], _Chat(target.name, body.n))
+    return await _answered(request, services, target, body, [wire.chat_turns(body)], _Chat(target.name, body))
 
 
 @router.post("/completions", name="CreateCompletion", responses={200: {"model": wire.CompletionOut}})
@@ -97,7 +98,7 @@ async def complete(request: Request, services: ServicesOf, caller: CallerOf, bod
     prompts = wire.prompts_turns(body)
     wire.check_supported(body, len(prompts))
     target = await run_in_threadpool(target_named, services, caller, body.model)
-    return await _answered(request, services, target, body, prompts, _Text(target.name, body.n))
+    return await _answered(request, services, target, body, prompts, _Text(target.name, body))
 
 
 class _OpenAIDecisionRoute(_Route, DecisionRoute):
@@ -145,12 +146,13 @@ def unknown(rest: str) -> Response:
 
 
 class _Reply:
-    """The fields at the beginning of every part of a reply, and the number of answers to each prompt."""
+    """The fields at the beginning of every part of a reply, and what was asked for."""
 
     id_prefix = ""
 
-    def __init__(self, model: str, answers_per_prompt: int) -> None:
-        self.answers_per_prompt = answers_per_prompt
+    def __init__(self, model: str, request: wire.ChatCompletionIn | wire.CompletionIn) -> None:
+        self.answers_per_prompt = request.n
+        self.has_logprobs = wire.top_logprobs(request) is not None
         self.head: dict[str, Any] = {
             "id": f"{self.id_prefix}-{secrets.token_hex(12)}",
             "created": int(time.time()),
@@ -168,6 +170,7 @@ class _Chat(_Reply):
             wire.ChatChoiceOut(
                 index=index,
                 message=wire.ChatMessageOut(content=answer.text),
+                logprobs=self._logprobs(answer),
                 finish_reason=wire.finish_reason(answer.finish_reason),
             )
             for index, answer in enumerate(answers)
@@ -179,9 +182,11 @@ class _Chat(_Reply):
         Return the chunks to send for one of ours; the role comes first and the finish reason last, each in its own
         chunk.
         """
-        deltas = [wire.ChatDeltaOut(role="assistant", content="")] * is_first
-        deltas += [wire.ChatDeltaOut(content=chunk.text)] * bool(chunk.text)
-        made: list[Message] = [self._chunk(index, delta, None) for delta in deltas]
+        made: list[Message] = []
+        if is_first:
+            made.append(self._chunk(index, wire.ChatDeltaOut(role="assistant", content=""), None))
+        if chunk.text or chunk.logprobs:
+            made.append(self._chunk(index, wire.ChatDeltaOut(content=chunk.text), None, self._logprobs(chunk)))
         if chunk.finish_reason is not None:
             made.append(self._chunk(index, wire.ChatDeltaOut(), wire.finish_reason(chunk.finish_reason)))
         return made
@@ -189,15 +194,24 @@ class _Chat(_Reply):
     def last(self, usage: wire.UsageOut) -> Message:
         return wire.ChatChunkOut(**self.head, choices=[], usage=usage)
 
-    def _chunk(self, index: int, delta: wire.ChatDeltaOut, reason: str | None) -> wire.ChatChunkOut:
-        choice = wire.ChatChunkChoiceOut(index=index, delta=delta, finish_reason=reason)
+    def _chunk(
+        self, index: int, delta: wire.ChatDeltaOut, reason: str | None, logprobs: wire.ChatLogprobsOut | None = None
+    ) -> wire.ChatChunkOut:
+        choice = wire.ChatChunkChoiceOut(index=index, delta=delta, logprobs=logprobs, finish_reason=reason)
         return wire.ChatChunkOut(**self.head, choices=[choice])
+
+    def _logprobs(self, answer: FinishedAnswer | AnswerChunk) -> wire.ChatLogprobsOut | None:
+        return wire.chat_logprobs(answer.logprobs) if self.has_logprobs else None
 
 
 class _Text(_Reply):
     """Answers to prompts."""
 
     id_prefix = "cmpl"
+
+    def __init__(self, model: str, request: wire.CompletionIn) -> None:
+        super().__init__(model, request)
+        self._spelled: dict[int, bytes] = defaultdict(bytes)  # of each answer so far
 
     def whole(self, answers: list[FinishedAnswer], usage: wire.UsageOut) -> Message:
         choices = [self._choice(index, answer) for index, answer in enumerate(answers)]
@@ -211,7 +225,11 @@ class _Text(_Reply):
 
     def _choice(self, index: int, answer: FinishedAnswer | AnswerChunk) -> wire.CompletionChoiceOut:
         reason = None if answer.finish_reason is None else wire.finish_reason(answer.finish_reason)
-        return wire.CompletionChoiceOut(index=index, text=answer.text, finish_reason=reason)
+        logprobs = None
+        if self.has_logprobs:
+            logprobs = wire.completion_logprobs(answer.logprobs, self._spelled[index])
+            self._spelled[index] += b"".join(each.spelling for each in answer.logprobs)
+        return wire.CompletionChoiceOut(index=index, text=answer.text, logprobs=logprobs, finish_reason=reason)
 
 
 async def _answered(

@@ -22,7 +22,7 @@ from tunery.errors import DataLoss, DeadlineExceeded, TuneryError, as_tunery_err
 from tunery.files import open_published
 from tunery.service import folder
 from tunery.service.process import Channel
-from tunery.types import BASE_RENDERING, Rendering, SamplingSettings, TuningExample, Turn
+from tunery.types import BASE_RENDERING, Rendering, SamplingSettings, TokenLogprob, TuningExample, Turn
 
 if TYPE_CHECKING:
     from tunery.engine.answers.generator import Generator, Piece
@@ -123,6 +123,7 @@ class AnswerChunk:
     prompt_tokens: int
     output_tokens: int
     label_probabilities: tuple[tuple[str, float], ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,10 +452,8 @@ class AnsweringChild:
             return
         if piece.finish_reason:
             del batch.asked[piece.number]
-        tokens = (asked.prompt_tokens, piece.tokens)
-        self._channel.send(
-            AnswerChunk(asked.number, piece.text, piece.finish_reason, *tokens, piece.label_probabilities)
-        )
+        counts, found = (asked.prompt_tokens, piece.tokens), (piece.label_probabilities, piece.logprobs)
+        self._channel.send(AnswerChunk(asked.number, piece.text, piece.finish_reason, *counts, *found))
 
     def _drop(self, number: int) -> None:
         for user, inbox in list(self._inbox.items()):

@@ -432,6 +432,8 @@ class _VllmChild:
         return next(done for done in found if done is not None)
 
     async def _answer(self, number: int, question: Question) -> None:
+        if question.settings.top_logprobs is not None:
+            raise InvalidArgument("Log probabilities are not passed on from vLLM servers yet. Leave out logprobs.")
         encoder = self._encoders(question.base_model).of(question.rendering)
         prompt = tuple(await asyncio.to_thread(encoder.conversation, question.turns))
         asked = _Asked(number, question, prompt, encoder, _name(question))

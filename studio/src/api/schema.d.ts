@@ -1610,6 +1610,13 @@ export interface components {
             labelProbabilities?: {
                 [key: string]: number;
             };
+            /**
+             * Avglogprobs
+             * @description With `responseLogprobs`; in a stream, with the last chunk.
+             */
+            avgLogprobs?: number;
+            /** @description With `responseLogprobs`. */
+            logprobsResult?: components["schemas"]["LogprobsOut"];
         };
         /**
          * ChatChoiceOut
@@ -1619,8 +1626,7 @@ export interface components {
             /** Index */
             index: number;
             message: components["schemas"]["ChatMessageOut"];
-            /** Logprobs */
-            logprobs?: null;
+            logprobs?: components["schemas"]["ChatLogprobsOut"];
             /** Finish Reason */
             finish_reason: string;
         };
@@ -1644,6 +1650,16 @@ export interface components {
             /** Choices */
             choices: components["schemas"]["ChatChoiceOut"][];
             usage: components["schemas"]["tunery__server__wire__openai__UsageOut"];
+        };
+        /**
+         * ChatLogprobsOut
+         * @description The tokens of an answer or its next chunk, without the one that ends it.
+         */
+        ChatLogprobsOut: {
+            /** Content */
+            content: components["schemas"]["TokenLogprobOut"][];
+            /** Refusal */
+            refusal?: null;
         };
         /**
          * ChatMessageOut
@@ -1701,10 +1717,25 @@ export interface components {
             index: number;
             /** Text */
             text: string;
-            /** Logprobs */
-            logprobs?: null;
+            logprobs?: components["schemas"]["CompletionLogprobsOut"];
             /** Finish Reason */
             finish_reason?: string;
+        };
+        /**
+         * CompletionLogprobsOut
+         * @description The tokens of an answer or its next chunk; `text_offset` is where each begins in the answer.
+         */
+        CompletionLogprobsOut: {
+            /** Tokens */
+            tokens: string[];
+            /** Token Logprobs */
+            token_logprobs: number[];
+            /** Top Logprobs */
+            top_logprobs: {
+                [key: string]: number;
+            }[];
+            /** Text Offset */
+            text_offset: number[];
         };
         /**
          * CompletionOut
@@ -2474,6 +2505,45 @@ export interface components {
             refreshToken: string;
         };
         /**
+         * LogprobCandidateOut
+         * @description A token and the natural logarithm of its probability.
+         */
+        LogprobCandidateOut: {
+            /** Token */
+            token: string;
+            /** Tokenid */
+            tokenId: number;
+            /** Logprobability */
+            logProbability: number;
+        };
+        /**
+         * LogprobOut
+         * @description A token with its bytes and the natural logarithm of its probability.
+         */
+        LogprobOut: {
+            /** Token */
+            token: string;
+            /** Bytes */
+            bytes: number[];
+            /** Logprob */
+            logprob: number;
+        };
+        /**
+         * LogprobsOut
+         * @description The tokens of an answer or chunk in order, without the one that ends it.
+         */
+        LogprobsOut: {
+            /** Topcandidates */
+            topCandidates?: components["schemas"]["TopLogprobsOut"][];
+            /** Chosencandidates */
+            chosenCandidates: components["schemas"]["LogprobCandidateOut"][];
+            /**
+             * Logprobabilitysum
+             * @description Of the whole answer; in a stream, with the last chunk.
+             */
+            logProbabilitySum?: number;
+        };
+        /**
          * MappingOut
          * @description How each column is used; for columns not named in the request, this is a suggestion.
          */
@@ -3232,6 +3302,20 @@ export interface components {
             right?: number;
         };
         /**
+         * TokenLogprobOut
+         * @description A token of an answer, and the likeliest ones in its place.
+         */
+        TokenLogprobOut: {
+            /** Token */
+            token: string;
+            /** Bytes */
+            bytes: number[];
+            /** Logprob */
+            logprob: number;
+            /** Top Logprobs */
+            top_logprobs: components["schemas"]["LogprobOut"][];
+        };
+        /**
          * TokenMessage
          * @description A token; `secret` is set only in the reply to the call that created it.
          */
@@ -3254,6 +3338,14 @@ export interface components {
             expireTime: string;
             /** Lastusetime */
             lastUseTime?: string;
+        };
+        /**
+         * TopLogprobsOut
+         * @description The likeliest tokens in one place, the likeliest first.
+         */
+        TopLogprobsOut: {
+            /** Candidates */
+            candidates: components["schemas"]["LogprobCandidateOut"][];
         };
         /**
          * TunedModelOut
@@ -3672,11 +3764,6 @@ export interface components {
              */
             frequency_penalty?: number;
             /**
-             * Logprobs
-             * @default null
-             */
-            logprobs?: unknown;
-            /**
              * Logit Bias
              * @default null
              */
@@ -3722,10 +3809,17 @@ export interface components {
              */
             function_call?: unknown;
             /**
-             * Top Logprobs
+             * Logprobs
+             * @description Return the log probability of each token, of the model before any constraint.
              * @default null
              */
-            top_logprobs?: unknown;
+            logprobs?: boolean;
+            /**
+             * Top Logprobs
+             * @description Likeliest tokens in the place of each token, 0 to 20; needs `logprobs`.
+             * @default null
+             */
+            top_logprobs?: number;
             /**
              * Audio
              * @default null
@@ -3832,11 +3926,6 @@ export interface components {
              */
             frequency_penalty?: number;
             /**
-             * Logprobs
-             * @default null
-             */
-            logprobs?: unknown;
-            /**
              * Logit Bias
              * @default null
              */
@@ -3852,6 +3941,12 @@ export interface components {
              * @default
              */
             prompt?: string | unknown[];
+            /**
+             * Logprobs
+             * @description Return the log probability of each token and of this many likeliest tokens in its place, 0 to 20.
+             * @default null
+             */
+            logprobs?: boolean | number;
             /**
              * Best Of
              * @default null
@@ -4266,16 +4361,16 @@ export interface components {
             responseModalities?: (string | number)[];
             /**
              * Responselogprobs
-             * @description Not offered.
+             * @description Return `logprobsResult` and `avgLogprobs`, of the model before any constraint.
              * @default null
              */
             responseLogprobs?: boolean;
             /**
              * Logprobs
-             * @description Not offered.
+             * @description Likeliest tokens in the place of each token, 0 to 20; needs `responseLogprobs`.
              * @default null
              */
-            logprobs?: unknown;
+            logprobs?: number;
             /**
              * Speechconfig
              * @description Not offered.

@@ -101,8 +101,15 @@ def test_asynchronous_answers(client: str, value_of: Value) -> None:
 
 @python
 def test_settings_of_an_answer(client: str, value_of: Value) -> None:
-    """Two candidates of at most three tokens, with every setting the client has."""
-    assert value_of(client, "generate.settings") == ["MAX_TOKENS", "MAX_TOKENS"]
+    """Two candidates of at most three tokens with their log probabilities, with every setting the client has."""
+    candidates = value_of(client, "generate.settings")
+
+    assert len(candidates) == 2
+    for finish, mean, logs, tops in candidates:
+        assert finish == "MAX_TOKENS"
+        assert (len(logs), tops) == (3, [2, 2, 2])
+        assert mean == pytest.approx(sum(logs) / 3)
+        assert mean < 0
 
 
 @python

@@ -17,6 +17,7 @@ from tests.fakes import any_network, network_of, tiny_model
 from tunery.engine.adapter import write_adapter
 from tunery.engine.answers import generator as generator_module
 from tunery.engine.answers.generator import Generator, Piece, Request
+from tunery.engine.answers.guides import Guides
 from tunery.engine.answers.native.step import CompiledStep
 from tunery.engine.answers.prefixes import PrefixStore
 from tunery.engine.encoding import Encoder
@@ -26,7 +27,7 @@ from tunery.engine.lanes import LanePair
 from tunery.engine.lora import Adapter
 from tunery.engine.network import Network
 from tunery.errors import NotFound
-from tunery.types import SamplingSettings
+from tunery.types import AnswerForm, SamplingSettings, TokenLogprob
 
 PROMPTS = ((5, 6, 7, 8), (5, 6, 9), (5, 6, 7, 8, 10, 11, 12, 13, 14), (5,), (20, 21))
 SETTINGS = SamplingSettings(max_output_tokens=12)
@@ -196,6 +197,96 @@ def test_leaving_the_loop_frees_the_rows() -> None:
     answers.close()  # type: ignore[attr-defined]
 
     assert generator.is_idle
+
+
+class Spelled(Guides):
+    """Tokens are spelled as the text of `Numbers`."""
+
+    def spelling(self, token: int) -> bytes:
+        return f"{token} ".encode()
+
+
+def told(pieces: list[Piece], count: int) -> list[list[TokenLogprob]]:
+    found: list[list[TokenLogprob]] = [[] for _ in range(count)]
+    for piece in pieces:
+        found[piece.number] += piece.logprobs
+    return found
+
+
+LIKELY = SamplingSettings(max_output_tokens=12, top_logprobs=3)
+WAYS = {
+    "greedy": LIKELY,
+    "drawn": replace(LIKELY, temperature=1.5, top_k=8, top_p=0.8, presence_penalty=1.0, seed=3),
+    "label": replace(LIKELY, form=AnswerForm(labels=("9", "7 8", "30 31 32"))),
+    "own label": replace(LIKELY, form=AnswerForm(labels=("9", "7 8", "30 31 32"), is_own=True)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("family", ["llama", "gemma2", "opt"])
+def test_log_probabilities_are_those_of_transformers_and_peft(family: str, way: str, tmp_path: Path) -> None:
+    """At temperature 1 and without any constraint, of each token of the answer and of the likeliest in its place."""
+    network = make_network(family)
+    adapter = random_adapter(network, seed=1)
+    write_adapter(tmp_path, adapter, base_model="tiny")
+    plain = tiny_model(family, network.dtype, "eager" if family == "gemma2" else "sdpa")
+    theirs = PeftModel.from_pretrained(plain, str(tmp_path)).eval()
+    network.install(1, adapter)
+    encoder = Encoder(Numbers(), 128)
+    compiled = CompiledStep.of(network) if isinstance(network, Network) else None
+    generator = Generator(network, encoder, compiled=compiled, guides=Spelled(encoder))
+
+    pieces = list(generator.answer([Request(prompt, WAYS[way], 1) for prompt in PROMPTS]))
+
+    said = tokens(pieces, len(PROMPTS))
+    assert any(said)
+    for prompt, answer, found in zip(PROMPTS, said, told(pieces, len(PROMPTS)), strict=True):
+        with torch.no_grad():
+            logits = theirs(input_ids=torch.tensor([[*prompt, *answer]])).logits[0, len(prompt) - 1 : -1]
+        logs = torch.log_softmax(logits.double(), -1)
+        assert [each.token_id for each in found] == answer
+        assert [each.logprob for each in found] == pytest.approx(
+            [float(row[token]) for row, token in zip(logs, answer, strict=False)], abs=1e-4
+        )
+        for each, row in zip(found, logs, strict=False):
+            assert [top.logprob for top in each.top] == pytest.approx(row.topk(3).values.tolist(), abs=1e-4)
+            assert [float(row[top.token_id]) for top in each.top] == pytest.approx(
+                row.topk(3).values.tolist(), abs=1e-4
+            )
+
+
+def test_log_probabilities_change_no_answer() -> None:
+    """Text, pieces, counts and label probabilities are those of the same request without them."""
+    network = make_network()
+    encoder = Encoder(Numbers(), 128)
+    for settings in WAYS.values():
+        requests = [Request(prompt, settings) for prompt in PROMPTS]
+        plain = [replace(request, settings=replace(settings, top_logprobs=None)) for request in requests]
+        found, expected = (
+            list(Generator(network, encoder, guides=Spelled(encoder)).answer(each)) for each in (requests, plain)
+        )
+
+        assert tokens(found, len(PROMPTS)) == tokens(expected, len(PROMPTS))
+        for number in range(len(PROMPTS)):
+            last, other = ([piece for piece in each if piece.number == number][-1] for each in (found, expected))
+            assert replace(last, text="", logprobs=()) == replace(other, text="", logprobs=())
+
+
+def test_tokens_behind_a_stop_sequence_are_not_told() -> None:
+    """Neither are those that begin it."""
+    network = make_network()
+    encoder = Encoder(Numbers(), 128)
+    whole = told(list(make_generator(network).answer([Request(PROMPTS[0], SETTINGS)])), 1)[0]
+    assert whole == []  # nobody asked
+
+    said = tokens(list(make_generator(network).answer([Request(PROMPTS[0], SETTINGS)])), 1)[0]
+    stop = f"{said[3]} {said[4]} "
+    settings = replace(LIKELY, stop_sequences=(stop,))
+    pieces = list(Generator(network, encoder, guides=Spelled(encoder)).answer([Request(PROMPTS[0], settings)]))
+
+    left = tokens(pieces, 1)[0]
+    assert len(left) < len(said)
+    assert [each.token_id for each in told(pieces, 1)[0]] == left
 
 
 def test_finish_reason_tells_why() -> None:

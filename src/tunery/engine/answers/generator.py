@@ -27,7 +27,7 @@ from tunery.engine.network import Network
 from tunery.engine.packing import lane, pack
 from tunery.engine.rows import EncodedExample
 from tunery.errors import NotFound
-from tunery.types import SamplingSettings
+from tunery.types import SamplingSettings, TokenLogprob
 
 MAX_ROWS = 16  # rows decoded together; with more, a step of the default base is limited by products, not by memory
 MAX_HELD = 16  # steps that a free place waits for other places
@@ -58,6 +58,19 @@ class Piece:
     finish_reason: str | None = None
     tokens: int = 0  # in the answer so far
     label_probabilities: tuple[tuple[str, float], ...] = ()  # only for a closed set of labels, the likeliest first
+    logprobs: tuple[TokenLogprob, ...] = ()  # of the tokens since the last piece, on request
+
+
+@dataclass(slots=True)
+class _ChosenLabel:
+    """
+    A label that was chosen and is now read token by token for its log probabilities; `text` is said at the end, unless
+    it is None and each token is said as it comes.
+    """
+
+    tokens: list[int]
+    probabilities: tuple[tuple[str, float], ...]
+    text: str | None
 
 
 @dataclass(eq=False, slots=True)
@@ -70,6 +83,9 @@ class _Row:
     guide: Guide | None = None
     labels: LabelScoring | None = None
     tokens: list[int] = field(default_factory=list)
+    label: _ChosenLabel | None = None
+    logprobs: list[TokenLogprob] = field(default_factory=list)  # of the tokens since the last piece
+    shown_characters: int = 0
 
     @property
     def token_ids(self) -> tuple[int, ...]:
@@ -227,11 +243,25 @@ class Generator:
         told = calibrated(probabilities, form.label_temperature).tolist()
         ranked = tuple(sorted(zip(form.labels, told, strict=True), key=lambda pair: -pair[1]))
         tokens = self.encoder.answers([form.labels[max(place, 0)]])[0]
+        if row.request.settings.top_logprobs is not None and place >= 0:
+            self._read_again(row, tokens, ranked, None if form.is_own else form.labels[place])
+            return []
         if not form.is_own or place < 0:
             text = form.labels[place] if place >= 0 else form.none_label
             return [Piece(row.number, text, "STOP", len(tokens) - 1, ranked)]
         pieces = self._spelled(row, tokens)
         return [*pieces[:-1], replace(pieces[-1], label_probabilities=ranked)]
+
+    def _read_again(
+        self, row: _Row, tokens: Sequence[int], ranked: tuple[tuple[str, float], ...], text: str | None
+    ) -> None:
+        """Let a row wait once more, to read the tokens of its label one by one: a score has only their sum."""
+        row.labels, row.label = None, _ChosenLabel(list(tokens), ranked, text)
+        if text is not None:  # a label that was asked for is said whole
+            settings = replace(row.request.settings, max_output_tokens=len(tokens), stop_sequences=())
+            row.request = replace(row.request, settings=settings)
+            row.stream = TextStream(self.encoder.text, self.encoder.whole_text, is_additive=self.encoder.is_additive)
+        self._waiting.insert(0, row)
 
     def _spelled(self, row: _Row, tokens: Sequence[int]) -> list[Piece]:
         """Return the pieces of text that these tokens give if they are drawn one by one, up to the first end."""
@@ -385,14 +415,55 @@ class Generator:
     def _draw(self, rows: list[_Row], logits: torch.Tensor) -> list[Piece]:
         pieces = []
         for row, scores in zip(rows, logits, strict=True):
-            piece = self._extend(row, self._next(row, scores))
+            token = self._next(row, scores)
+            self._note(row, token, scores)
+            piece = self._extend(row, token)
             if piece.finish_reason:
                 self._free(row)
             if piece.text or piece.finish_reason:
-                pieces.append(piece)
+                pieces += self._told(row, piece)
         return pieces
 
+    def _note(self, row: _Row, token: int, scores: torch.Tensor) -> None:
+        """Keep the log probability of a token among the logits `[V]`, if wanted and it does not end the answer."""
+        count = row.request.settings.top_logprobs
+        if count is None or token in self.encoder.stop_token_ids:
+            return
+        logs = torch.log_softmax(scores.to("cpu", torch.float64), -1)
+        found = logs.topk(count)
+        top = [self._logprob(*each) for each in zip(found.indices.tolist(), found.values.tolist(), strict=True)]
+        row.logprobs.append(replace(self._logprob(token, float(logs[token])), top=tuple(top)))
+
+    def _logprob(self, token: int, logprob: float) -> TokenLogprob:
+        return TokenLogprob(token, self._guides.spelling(token), logprob)
+
+    def _told(self, row: _Row, piece: Piece) -> list[Piece]:
+        """Return a piece with what else is to be told about its row."""
+        row.shown_characters += len(piece.text)
+        if row.label is not None:
+            if row.label.text is not None and piece.finish_reason is None:
+                return []
+            text = piece.text if row.label.text is None else row.label.text
+            ranked = row.label.probabilities if piece.finish_reason else ()
+            piece = replace(piece, text=text, label_probabilities=ranked)
+        if row.logprobs:
+            count = self._shown_tokens(row, is_last=piece.finish_reason is not None)
+            piece = replace(piece, logprobs=tuple(row.logprobs[:count]))
+            del row.logprobs[:count]
+        return [piece]
+
+    def _shown_tokens(self, row: _Row, *, is_last: bool) -> int:
+        """Return how many of the tokens that are still to be told begin in the text that has been shown."""
+        if not row.request.settings.stop_sequences or (is_last and not row.stream.is_stopped):
+            return len(row.logprobs)
+        before = len(row.tokens) - len(row.logprobs)
+        lengths = (len(self.encoder.text(row.tokens[: before + count])) for count in range(len(row.logprobs) + 1))
+        return next(count for count, length in enumerate(lengths) if length >= row.shown_characters)
+
     def _next(self, row: _Row, scores: torch.Tensor) -> int:
+        if row.label is not None:
+            return row.label.tokens[len(row.tokens)]
+
         def draw(allowed: torch.Tensor) -> int:
             return next_token(allowed, row.request.settings, row.random, row.tokens)
 

@@ -126,7 +126,7 @@ class Guide:
 
 
 class Guides:
-    """Makes guides for the tokenizer of one base; the first one takes a second."""
+    """Makes guides for the tokenizer of one base and knows its tokens; the first guide takes a second."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -146,6 +146,11 @@ class Guides:
         growth = _BRACKETS + len(form.json_schema or "") // _CHARACTERS_OF_TOKEN
         matcher = LLMatcher(self._known_tokenizer(), grammar, log_level=0)
         return Guide(matcher, self._endings, self._encoder.end_token_id, growth, is_json=form.pattern is None)
+
+    def spelling(self, token: int) -> bytes:
+        """Return the bytes that a token stands for; none for an id that has no token."""
+        known = self._known_tokenizer()
+        return bytes(known.decode_bytes([token])) if token < known.vocab_size else b""
 
     def _known_tokenizer(self) -> Any:
         if self._tokenizer is None:

@@ -2,7 +2,7 @@
 Requests and answers on the wire (google/ai/generativelanguage/v1beta/generative_service.proto, text_service.proto).
 
 Unknown names are ignored, since newer clients send settings that have no meaning here. Fields that request something
-unsupported (images, tools, log probabilities) are refused with an error that names them; docs/clients.md has the list.
+unsupported (images, tools) are refused with an error that names them; docs/clients.md has the list.
 Output constraints are read here too: Google's Schema is converted to JSON Schema.
 """
 
@@ -19,7 +19,7 @@ from pydantic.alias_generators import to_camel
 from tunery.data.outputs import OutputContract
 from tunery.errors import InvalidArgument
 from tunery.server.wire.messages import Incoming, Int32, Int64, Message, one_or_list
-from tunery.types import MAX_DATASET_BYTES, AnswerForm, SamplingSettings, Turn
+from tunery.types import MAX_DATASET_BYTES, MAX_TOP_LOGPROBS, AnswerForm, SamplingSettings, TokenLogprob, Turn
 
 MAX_TEXT_CHARACTERS = 40_000
 MAX_CANDIDATES = 8
@@ -75,8 +75,12 @@ class GenerationConfigIn(Incoming):
     response_modalities: Annotated[list[str | int], BeforeValidator(_one_modality)] = Field(
         default_factory=list, max_length=MAX_ITEMS, description="Only TEXT is offered."
     )
-    response_logprobs: bool | None = Field(default=None, description="Not offered.")
-    logprobs: Any = Field(default=None, description="Not offered.")
+    response_logprobs: bool | None = Field(
+        default=None, description="Return `logprobsResult` and `avgLogprobs`, of the model before any constraint."
+    )
+    logprobs: Int32 | None = Field(
+        default=None, description="Likeliest tokens in the place of each token, 0 to 20; needs `responseLogprobs`."
+    )
     speech_config: Any = Field(default=None, description="Not offered.")
     image_config: Any = Field(default=None, description="Not offered.")
     constrain_to_training_outputs: bool | None = Field(
@@ -158,6 +162,30 @@ class ContentOut(Message):
     role: str = "model"
 
 
+class LogprobCandidateOut(Message):
+    """A token and the natural logarithm of its probability."""
+
+    token: str
+    token_id: int
+    log_probability: float
+
+
+class TopLogprobsOut(Message):
+    """The likeliest tokens in one place, the likeliest first."""
+
+    candidates: list[LogprobCandidateOut]
+
+
+class LogprobsOut(Message):
+    """The tokens of an answer or chunk in order, without the one that ends it."""
+
+    top_candidates: list[TopLogprobsOut] | None
+    chosen_candidates: list[LogprobCandidateOut]
+    log_probability_sum: Annotated[
+        float | None, Field(description="Of the whole answer; in a stream, with the last chunk.")
+    ]
+
+
 class CandidateOut(Message):
     """One answer, or its next chunk; `finish_reason` comes with the last chunk."""
 
@@ -172,6 +200,10 @@ class CandidateOut(Message):
         dict[str, float] | None,
         Field(description="Extension: the probability of each label in a closed set, most probable first."),
     ] = None
+    avg_logprobs: Annotated[
+        float | None, Field(description="With `responseLogprobs`; in a stream, with the last chunk.")
+    ] = None
+    logprobs_result: Annotated[LogprobsOut | None, Field(description="With `responseLogprobs`.")] = None
 
 
 class PromptDifferenceOut(Message):
@@ -273,7 +305,47 @@ def sampling_of(given: GenerationConfigIn | GenerateTextIn, defaults: SamplingSe
         values["top_p"] = 1e-9  # only the most probable token
     fields = {name: getattr(defaults, name) for name in SamplingSettings.__slots__}
     stops = tuple(given.stop_sequences or ())
-    return SamplingSettings(**{**fields, **values, "stop_sequences": stops})
+    return SamplingSettings(
+        **{**fields, **values, "stop_sequences": stops, "top_logprobs": _top_logprobs(given)},
+    )
+
+
+def _top_logprobs(given: GenerationConfigIn | GenerateTextIn) -> int | None:
+    """Return how many tokens to tell for each place, None for no log probabilities; raises InvalidArgument."""
+    if not isinstance(given, GenerationConfigIn):
+        return None
+    count = given.logprobs or 0
+    if count and not given.response_logprobs:
+        raise InvalidArgument("generationConfig.logprobs needs generationConfig.responseLogprobs.")
+    if not 0 <= count <= MAX_TOP_LOGPROBS:
+        raise InvalidArgument(
+            f"generationConfig.logprobs must be between 0 and {MAX_TOP_LOGPROBS}, not {given.logprobs}."
+        )
+    return count if given.response_logprobs else None
+
+
+def logprobs_of(told: Sequence[TokenLogprob], whole: Sequence[TokenLogprob]) -> dict[str, Any]:
+    """
+    Return the fields of a candidate with the log probabilities `told` now, and those about the `whole` answer, which
+    are empty before its end.
+    """
+    if not (told or whole):
+        return {}
+    total = sum(each.logprob for each in whole) if whole else None
+    tops = [TopLogprobsOut(candidates=[_logprob(token) for token in each.top]) for each in told]
+    return {
+        "avg_logprobs": None if total is None else total / len(whole),
+        "logprobs_result": LogprobsOut(
+            top_candidates=tops if any(each.top for each in told) else None,
+            chosen_candidates=[_logprob(each) for each in told],
+            log_probability_sum=total,
+        ),
+    }
+
+
+def _logprob(token: TokenLogprob) -> LogprobCandidateOut:
+    text = token.spelling.decode("utf-8", "replace")
+    return LogprobCandidateOut(token=text, token_id=token.token_id, log_probability=token.logprob)
 
 
 def candidate_count(given: GenerationConfigIn | GenerateTextIn) -> int:
@@ -304,7 +376,7 @@ def refuse_unsupported(request: GenerateContentIn) -> None:
         raise InvalidArgument(
             f"generationConfig.responseModalities: only TEXT is supported, not {other}. Leave it out."
         )
-    for name in ("speech_config", "image_config", "response_logprobs", "logprobs"):
+    for name in ("speech_config", "image_config"):
         if getattr(config, name):
             raise InvalidArgument(f"generationConfig.{to_camel(name)} is not supported; leave it out.")
 

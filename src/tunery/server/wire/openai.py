@@ -3,12 +3,13 @@ Requests and answers in OpenAI's style (platform.openai.com/docs/api-reference: 
 decisions (api.typesafe.ai/openapi.json: System One).
 
 Names are in snake_case in both directions. Unknown names are ignored; unsupported fields that would change the answer
-(tools, images, log probabilities) are refused with an error that names them.
+(tools, images) are refused with an error that names them.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -24,7 +25,7 @@ from tunery.server.wire.generation import (
     sampling_of,
 )
 from tunery.server.wire.messages import Incoming, Message, StrictIncoming
-from tunery.types import MAX_DATASET_BYTES, AnswerForm, SamplingSettings, Turn
+from tunery.types import MAX_DATASET_BYTES, MAX_TOP_LOGPROBS, AnswerForm, SamplingSettings, TokenLogprob, Turn
 
 TEXT, JSON_OBJECT, JSON_SCHEMA = "text", "json_object", "json_schema"
 
@@ -83,8 +84,6 @@ _UNSUPPORTED = (
     "tool_choice",
     "functions",
     "function_call",
-    "logprobs",
-    "top_logprobs",
     "logit_bias",
     "audio",
     "prediction",
@@ -117,7 +116,6 @@ class SettingsIn(SnakeIncoming):
     stop: str | Annotated[list[str], Field(max_length=MAX_ITEMS)] | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
-    logprobs: Any = None
     logit_bias: Any = None
     constrain_to_training_outputs: bool | None = Field(
         default=None,
@@ -147,7 +145,12 @@ class ChatCompletionIn(SettingsIn):
     tool_choice: Any = None
     functions: Any = None
     function_call: Any = None
-    top_logprobs: Any = None
+    logprobs: bool | None = Field(
+        default=None, description="Return the log probability of each token, of the model before any constraint."
+    )
+    top_logprobs: int | None = Field(
+        default=None, description="Likeliest tokens in the place of each token, 0 to 20; needs `logprobs`."
+    )
     audio: Any = None
     prediction: Any = None
     web_search_options: Any = None
@@ -157,6 +160,10 @@ class CompletionIn(SettingsIn):
     """Prompts; each is treated as a user turn, with the chat template used in tuning."""
 
     prompt: str | Annotated[list[Any], Field(max_length=MAX_ITEMS)] = ""
+    logprobs: bool | int | None = Field(
+        default=None,
+        description="Return the log probability of each token and of this many likeliest tokens in its place, 0 to 20.",
+    )
     best_of: int | None = None
     suffix: Any = None
     echo: Any = None
@@ -186,12 +193,42 @@ class ChatMessageOut(_Out):
     refusal: None = None
 
 
+class LogprobOut(_Out):
+    """A token with its bytes and the natural logarithm of its probability."""
+
+    token: str
+    bytes: list[int]
+    logprob: float
+
+
+class TokenLogprobOut(LogprobOut):
+    """A token of an answer, and the likeliest ones in its place."""
+
+    top_logprobs: list[LogprobOut]
+
+
+class ChatLogprobsOut(_Out):
+    """The tokens of an answer or its next chunk, without the one that ends it."""
+
+    content: list[TokenLogprobOut]
+    refusal: None = None
+
+
+class CompletionLogprobsOut(_Out):
+    """The tokens of an answer or its next chunk; `text_offset` is where each begins in the answer."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
+
+
 class ChatChoiceOut(_Out):
     """One answer in a conversation."""
 
     index: int
     message: ChatMessageOut
-    logprobs: None = None
+    logprobs: ChatLogprobsOut | None = None
     finish_reason: str
 
 
@@ -211,7 +248,7 @@ class CompletionChoiceOut(_Out):
 
     index: int
     text: str
-    logprobs: None = None
+    logprobs: CompletionLogprobsOut | None = None
     finish_reason: str | None
 
 
@@ -242,7 +279,7 @@ class ChatChunkChoiceOut(_Out):
 
     index: int
     delta: ChatDeltaOut
-    logprobs: None = None
+    logprobs: ChatLogprobsOut | None = None
     finish_reason: str | None = None
 
 
@@ -363,7 +400,7 @@ def settings_of(
     asked = getattr(request, "response_format", None)
     form = own_form(config, own) if asked is None else form_of_format(asked)
     try:
-        return replace(sampling_of(config, defaults), form=form)
+        return replace(sampling_of(config, defaults), form=form, top_logprobs=top_logprobs(request))
     except InvalidArgument as error:
         raise InvalidArgument(_in_their_words(str(error))) from error
 
@@ -373,8 +410,6 @@ def check_supported(request: ChatCompletionIn | CompletionIn, prompts: int = 1) 
     for name in _UNSUPPORTED:
         if getattr(request, name, None) not in _NOT_ASKED:
             raise InvalidArgument(f"{name} is not supported; leave it out.")
-    if isinstance(request, CompletionIn) and request.logprobs == 0 and request.logprobs is not False:
-        raise InvalidArgument("logprobs is not supported; leave it out.")
     if set(getattr(request, "modalities", None) or ("text",)) != {"text"}:
         raise InvalidArgument("modalities other than 'text' are not supported.")
     if getattr(request, "best_of", None) not in (None, 1, request.n):
@@ -383,6 +418,60 @@ def check_supported(request: ChatCompletionIn | CompletionIn, prompts: int = 1) 
         raise InvalidArgument(f"n must be between 1 and {MAX_CANDIDATES}, not {request.n}.")
     if prompts * request.n > MAX_ANSWERS:
         raise InvalidArgument(f"{prompts * request.n} answers were requested at once; the limit is {MAX_ANSWERS}.")
+
+
+def top_logprobs(request: ChatCompletionIn | CompletionIn) -> int | None:
+    """Return how many tokens to tell for each place, None for no log probabilities; raises InvalidArgument."""
+    if isinstance(request, CompletionIn):
+        name, count = "logprobs", request.logprobs
+        if count is True:
+            raise InvalidArgument(f"logprobs must be a number between 0 and {MAX_TOP_LOGPROBS}.")
+        count = None if count is False else count
+    else:
+        name, count = "top_logprobs", request.top_logprobs
+        if count and not request.logprobs:
+            raise InvalidArgument("top_logprobs needs logprobs: true.")
+        count = (count or 0) if request.logprobs else None
+    if count is not None and not 0 <= count <= MAX_TOP_LOGPROBS:
+        raise InvalidArgument(f"{name} must be between 0 and {MAX_TOP_LOGPROBS}, not {count}.")
+    return count
+
+
+def chat_logprobs(told: Sequence[TokenLogprob]) -> ChatLogprobsOut:
+    """Return the log probabilities of tokens as chat/completions has them."""
+    return ChatLogprobsOut(
+        content=[
+            TokenLogprobOut(**_logprob(each), top_logprobs=[LogprobOut(**_logprob(top)) for top in each.top])
+            for each in told
+        ]
+    )
+
+
+def completion_logprobs(told: Sequence[TokenLogprob], before: bytes) -> CompletionLogprobsOut:
+    """Return the log probabilities of tokens as completions have them; `before` are the bytes of the tokens before."""
+    offsets = []
+    for each in told:
+        offsets.append(len(before.decode("utf-8", "ignore")))
+        before += each.spelling
+    return CompletionLogprobsOut(
+        tokens=[_named(each, "bytes:") for each in told],
+        token_logprobs=[each.logprob for each in told],
+        # the token itself is always among them, so there may be one more than was asked for
+        top_logprobs=[{_named(top, "bytes:"): top.logprob for top in (*each.top, each)} for each in told],
+        text_offset=offsets,
+    )
+
+
+def _logprob(token: TokenLogprob) -> dict[str, Any]:
+    return {"token": _named(token), "bytes": list(token.spelling), "logprob": token.logprob}
+
+
+def _named(token: TokenLogprob, prefix: str = "") -> str:
+    """Return a token's text, or its bytes in hexadecimal if it is a part of a character."""
+    try:
+        return token.spelling.decode()
+    except UnicodeDecodeError:
+        return prefix + "".join(f"\\x{byte:02x}" for byte in token.spelling)
 
 
 def finish_reason(reason: str) -> str:

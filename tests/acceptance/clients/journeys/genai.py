@@ -118,9 +118,16 @@ def _():
         safety_settings=[
             types.SafetySetting(category="HARM_CATEGORY_HARASSMENT", threshold="BLOCK_NONE"),
         ],
+        response_logprobs=True,
+        logprobs=2,
     )
-    reply = C.models.generate_content(model=S["name"], contents="seven", config=config)
-    return [candidate.finish_reason.name for candidate in reply.candidates]
+    found = []
+    for candidate in C.models.generate_content(model=S["name"], contents="seven", config=config).candidates:
+        told = candidate.logprobs_result
+        logs = [token.log_probability for token in told.chosen_candidates]
+        tops = [len(top.candidates) for top in told.top_candidates]
+        found.append([candidate.finish_reason.name, candidate.avg_logprobs, logs, tops])
+    return found
 
 
 @behaviour("generate.stream")
