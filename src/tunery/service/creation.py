@@ -253,9 +253,9 @@ RECENT_STEPS = 20  # the number of steps after which the pace is representative
 START_SECONDS = 2.0  # a guess: reading the data, publishing
 FORWARD_SHARE = 1 / 3  # of the time of a learned token, for one that is only read: there is no backward pass
 LABEL_TOKENS = 2  # of the shortest label, with its end
-BUSY_CORE = (
-    2.2  # a job takes so much more time if others keep all cores busy: measured 1.9 x with one of two, 3.3 with both
-)
+LABEL_COST = 1.6  # of a token of labels: without it, three jobs took 1.65 to 1.97 times as long as was said
+# more time for a job while others keep all cores busy; measured: 1.9 times the time with one of two, 3.3 with both
+BUSY_CORE = 2.2
 LONGEST_STEPS = 10  # times the median step; what takes longer was a pause between a kill and a resume
 MEASURED_SPREAD = (0.8, 1.4)  # allows for rows of other lengths and other programs on the machine
 GUESSED_SPREAD = (0.3, 3.0)
@@ -442,7 +442,7 @@ class Estimates:
             shortest = min(rows, key=lambda row: len(row.text_input)).text_input
             labels = tuple(TuningExample(shortest, label) for label in dict.fromkeys(row.output for row in rows))
             sizes = self._answering.count_rows(base_model, labels, user).tokens
-            learned += count * sum(size - min(sizes) + LABEL_TOKENS for size in sizes)
+            learned += round(LABEL_COST * count * sum(size - min(sizes) + LABEL_TOKENS for size in sizes))
         return Work(learned, sum(tokens[count:]))
 
     def _seconds(self, base_model: str, work: Work, epochs: int) -> tuple[tuple[float, float], Source]:
