@@ -263,10 +263,13 @@ def test_a_prompt_beyond_the_window_is_refused(home: Home, engines: Callable[[in
 
 def test_log_probabilities_are_refused(home: Home, engines: Callable[[int], list[Double]]) -> None:
     """Rather than left out without a word."""
-    child = Running(home.path, [engines(1)[0].url])
+    [double] = engines(1)
 
-    with pytest.raises(InvalidArgument, match="Leave out logprobs"):
-        child.ask(question(home, 0, top_logprobs=2))
+    [refused] = Running(home.path, [double.url]).ask(question(home, 0, top_logprobs=2))
+
+    assert isinstance(refused, InvalidArgument)
+    assert "Leave out logprobs" in str(refused)
+    assert double.bodies == []
 
 
 def test_tokens_are_counted_here(home: Home) -> None:
