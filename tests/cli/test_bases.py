@@ -97,6 +97,35 @@ def test_on_a_server(run: Run, hub: Hub, live: Live, monkeypatch: pytest.MonkeyP
     assert (refused.status != 0, "status 503. Try again later" in refused.said) == (True, True)
 
 
+@pytest.mark.parametrize("is_far", [False, True])
+def test_ctrl_c_stops_and_the_same_command_goes_on(
+    run: Run, hub: Hub, live: Live, monkeypatch: pytest.MonkeyPatch, is_far: bool
+) -> None:
+    """Here or on a server: what has come is kept, the command says how to go on, and then the rest comes."""
+    monkeypatch.setenv("TUNERY_TOKEN", live.token)
+    there = ("--server", live.address) if is_far else ()
+    interrupts = iter([True])
+
+    def show(_stage: str, done: int, total: int | None) -> None:
+        if total and done > 0.3 * total and next(interrupts, False):  # in the middle of the weights
+            raise KeyboardInterrupt
+
+    for module in ("models", "workplace"):
+        monkeypatch.setattr(f"tunery.cli.{module}.byte_progress", lambda *_: show)
+    hub.holds = True
+    stopped = run("bases", "get", "qwen3-0.6b", *there)
+    hub.holds = False
+    hub.go_on.set()
+    asked = len(hub.asked)
+
+    assert stopped.status == 130
+    assert f"to go on: {' '.join(('tunery bases get qwen3-0.6b', *there))}\n" in stopped.said
+    assert "stopped" in run("bases", "list", "--all", *there).output
+    assert run("bases", "get", "qwen3-0.6b", *there).status == 0
+    assert any(headers.get("Range") for _, headers in hub.asked[asked:])
+    assert run("bases", "remove", "qwen3-0.6b", "--yes", *there).status == 0
+
+
 @pytest.mark.usefixtures("hub")
 def test_search(run: Run) -> None:
     """What the hub finds as a table; nothing found is a sentence."""

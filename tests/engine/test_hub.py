@@ -300,6 +300,15 @@ def test_what_has_arrived_is_removed_too(home: Path) -> None:
     assert Catalog(home).arrived_bytes("tiny-base") == 0
 
 
+def test_counting_what_has_arrived_survives_its_publication(home: Path) -> None:
+    """A file that goes between being listed and being looked at is no error."""
+    arriving = home / "bases" / ".tiny-base.arriving"
+    arriving.mkdir(parents=True)
+    (arriving / "gone").symlink_to(home / "nowhere")
+
+    assert Catalog(home).arrived_bytes("tiny-base") == 0
+
+
 def test_files_in_place_stay_when_their_base_is_removed(home: Path, model: Path) -> None:
     """Removing a folder that was added forgets it; removing an API name is refused."""
     Catalog(home).add(str(model), "mine")

@@ -119,7 +119,7 @@ def test_a_first_guess_becomes_a_measurement(tmp_path: Path) -> None:
 
     assert {guessed["source"], found[0]["source"]} == {"guess", "measured"}
     first, second, third = (one["atMost"] for one in found)
-    assert third - second == pytest.approx(second - first, abs=0.3)
+    assert third - second == pytest.approx(second - first, rel=0.1)  # other programs may take more or less meanwhile
     assert shared["atMost"] > plain["atMost"]
 
 

@@ -416,12 +416,20 @@ def _list_bases_there(client: Client, *, json: bool, all: bool) -> None:
             _size(base.get("parameters")),
             base["licence"],
             *(_fit(_need_there(base.get(what))) for what in ("tuning", "answering")),
-            "here" if base["isPresent"] else "gated" if base["isGated"] else "not here",
+            _where_there(base),
         )
         for base in found
     ]
     terminal.table(_BASE_HEADS, rows, right=(1,))
     terminal.say(f"here: on the machine of {client.address}.")
+
+
+def _where_there(base: Document) -> str:
+    if base["isPresent"]:
+        return "here"
+    if "download" in base:
+        return str(base["download"]["state"]).lower()
+    return "gated" if base["isGated"] else "not here"
 
 
 def _need_there(reply: Document | None) -> Need | None:

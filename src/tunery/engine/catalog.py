@@ -209,8 +209,10 @@ class Catalog:
 
     def arrived_bytes(self, name: str) -> int:
         """Return how many bytes of a base from the hub have arrived and wait for the others."""
-        folder = arriving_folder(self.bases, name)
-        return sum(path.stat().st_size for path in folder.iterdir()) if folder.is_dir() else 0
+        try:
+            return sum(path.stat().st_size for path in arriving_folder(self.bases, name).iterdir())
+        except FileNotFoundError:  # nothing has arrived, or all has, and is being published at this moment
+            return 0
 
     def record(self, name: str) -> Record | None:
         """Return the record of an added base; None for the embedded one."""

@@ -13,10 +13,12 @@ import math
 import os
 import shutil
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from statistics import fmean, median
 
 from tunery.data.checks import long_outputs
@@ -259,8 +261,9 @@ BUSY_CORE = 2.2
 LONGEST_STEPS = 10  # times the median step; what takes longer was a pause between a kill and a resume
 MEASURED_SPREAD = (0.8, 1.4)  # allows for rows of other lengths and other programs on the machine
 GUESSED_SPREAD = (0.3, 3.0)
-# docs/performance.md: about this many tokens per second and core with the default base, which has this many parameters
-_GUESSED_TOKENS, _GUESSED_PARAMETERS = 500.0, 134.5e6
+_GUESSED_PARAMETERS = 134_515_008  # of the default base
+TOKEN_WORK = 4  # operations for each parameter and token: a product forward and one back, of two operations each
+PRODUCT_SIZE, PRODUCTS = 64, 500
 _LONGEST_ROWS = 64
 _MAX_REMEMBERED = 100
 
@@ -452,7 +455,7 @@ class Estimates:
         if found:
             spread = MEASURED_SPREAD[0] * min(now), MEASURED_SPREAD[1] * max(now)
             return (spread[0] * min(found), spread[1] * max(found)), Source.MEASURED
-        rate = _guessed_rate(self._catalog.resolve(base_model).parameters or int(_GUESSED_PARAMETERS))
+        rate = _guessed_rate(self._catalog.resolve(base_model).parameters or _GUESSED_PARAMETERS)
         guess = Pace(1 / rate, 0.0, START_SECONDS, 0.0).seconds(work, epochs)
         return (GUESSED_SPREAD[0] * min(now) * guess, GUESSED_SPREAD[1] * max(now) * guess), Source.GUESSED
 
@@ -535,7 +538,25 @@ def _rate(task: TuningTask) -> float | None:
 
 
 def _guessed_rate(parameters: int) -> float:
-    return _GUESSED_TOKENS * (os.cpu_count() or 1) * _GUESSED_PARAMETERS / parameters
+    return product_rate() / (TOKEN_WORK * parameters)
+
+
+@lru_cache(maxsize=1)
+def product_rate() -> float:
+    """
+    Return the operations that this machine does each second in float32 products, on all cores.
+
+    The best of many small ones, in 5 ms: they take one thread, where threads would wait for one whose core is busy.
+    """
+    import numpy as np
+
+    square = np.ones((PRODUCT_SIZE, PRODUCT_SIZE), dtype=np.float32)
+    result, best = np.empty_like(square), math.inf
+    for _ in range(PRODUCTS):
+        begin = time.perf_counter()
+        np.matmul(square, square, out=result)
+        best = min(best, time.perf_counter() - begin)
+    return 2 * PRODUCT_SIZE**3 / best * (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True)

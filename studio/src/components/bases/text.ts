@@ -64,7 +64,7 @@ const inBits = (weights?: string) => (weights ? ` in ${weights.replace("bit", ""
 const SPEEDS: Record<string, (base: string) => string> = {
   measured: () => "measured",
   scaled: (base) => `estimated from ${base}`,
-  guess: () => "a guess from its size",
+  guess: () => "a guess from a product measured on this machine",
 };
 
 /** The number with its first two digits, the others 0. */

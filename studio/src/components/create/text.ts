@@ -160,7 +160,7 @@ export const text = {
     measured: "based on your recent jobs",
     guess: "rough guess",
     free: (needed: string, free: string) => `${needed} of ${free} free`,
-    tight: "This may not fit in memory. Use a smaller batch size or base model.",
+    tight: "This may not fit in memory. Use weights in 4 bits, a smaller batch size or a smaller base model.",
     cut: (number: number) =>
       `${examples(number)} longer than the model's context window will lose the end of the input.`,
     showCut: "Show them",
