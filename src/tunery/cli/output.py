@@ -396,6 +396,11 @@ def _task_document(task: TuningTask, has_curve: bool) -> dict[str, object]:
             "epoch_count": task.hyperparameters.epoch_count,
             "batch_size": task.hyperparameters.batch_size,
             "learning_rate": task.hyperparameters.learning_rate,
+            **{
+                name: value
+                for name, value in task.hyperparameters.facts().items()
+                if name in ("label_share", "weights")
+            },
         },
         "seed": task.seed,
         "data": asdict(task.data),
