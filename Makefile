@@ -21,7 +21,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PIP_OUTPUT := $(if $(CI),--quiet,$(if $(MAKE_TERMOUT),,--progress-bar=off))
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(PIP_OUTPUT)
 
-.PHONY: demo check lint platforms test audit site clients chaos scale studio step wheel wheel-test arm studio-test browser pictures base rows quality bench peers format clean
+.PHONY: demo check lint platforms test audit site clients chaos scale studio step wheel wheel-test image-test arm studio-test browser pictures base rows quality bench peers format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -73,6 +73,10 @@ wheel: studio
 # the wheel in a new environment, with what it needs from the package index: minutes
 wheel-test: wheel
 	TUNERY_WHEELS=dist $(BIN)/python -m pytest -q -m full tests/acceptance/test_installation.py
+
+# the image's steps in a fresh root file system, then tuning in it: as root, with debootstrap; minutes
+image-test: wheel
+	TUNERY_WHEELS=dist $(BIN)/python -m pytest -q -m full tests/acceptance/test_container.py
 
 # the step's tests with the library for aarch64: as root, with debootstrap and qemu-user-static; minutes
 arm: studio

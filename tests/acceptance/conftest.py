@@ -19,6 +19,7 @@ from tests.engine.tiny_bases import make_folder
 from tunery.engine.catalog import Catalog
 from tunery.service.library import Library
 
+ROOT = Path(__file__).parents[2]
 MAX_WAIT_SECONDS = 60
 
 
@@ -90,6 +91,17 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Library.own(folder / "home"):
         pass
     return folder / "home"
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a wheel of this checkout, or the one with made wheels that TUNERY_WHEELS names."""
+    if made := os.environ.get("TUNERY_WHEELS"):
+        return Path(made).absolute()
+    folder = tmp_path_factory.mktemp("wheels")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, env={**os.environ, "TUNERY_RELEASE": "1"}, check=True, capture_output=True)
+    return folder
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import site
 import socket
@@ -19,6 +18,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.acceptance.test_container import read_containerfile
 from tests.engine.tiny_bases import make_gguf
 
 ROOT = Path(__file__).parents[2]
@@ -51,15 +51,10 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Build a wheel from this checkout and serve it as a package index; TUNERY_WHEELS names a folder with made ones."""
+def index(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve the wheel as a package index."""
     folder = tmp_path_factory.mktemp("index")
-    wheels = os.environ.get("TUNERY_WHEELS")
-    if wheels:
-        (folder / "tunery").symlink_to(Path(wheels).absolute())
-    else:
-        build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "tunery")]
-        subprocess.run(build, cwd=ROOT, env={**os.environ, "TUNERY_RELEASE": "1"}, check=True, capture_output=True)
+    (folder / "tunery").symlink_to(wheels)
     serve = partial(_Quiet, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -127,7 +122,8 @@ _BUILD = "from tunery.engine.compiled import library, use_build; print(use_build
 def _visit_studio(machine: Machine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    command = [str(machine.bin / "tunery"), "serve", "--port", str(port)]
+    program, *arguments = read_containerfile().command
+    command = [str(machine.bin / program), *arguments, "--port", str(port)]
     with subprocess.Popen(command, env=machine.environment, stderr=subprocess.PIPE, text=True) as server:
         try:
             page = _first_page(f"http://127.0.0.1:{port}/studio/", server)
