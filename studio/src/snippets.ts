@@ -1,6 +1,6 @@
 // The requests of the Studio as code: curl, Python, JavaScript and the command line.
 
-import { DEFAULTS, generationConfig, type RunSettings } from "./api/answers";
+import { DECIDED, DEFAULTS, generationConfig, type Question, type RunSettings } from "./api/answers";
 import type { Schemas } from "./api/client";
 import type { Example } from "./draft";
 
@@ -66,6 +66,22 @@ const ai = new GoogleGenAI({
 const answer = await ai.models.generateContent({ model: ${quote(model)}, contents: ${quote(prompt)}${hasConfig ? `, config: ${JSON.stringify(config)}` : ""} });
 console.log(answer.text);`,
     "Command line": `tunery generate ${model.replace("tunedModels/", "").replace("models/", "")} ${shell(prompt)}${flags(own)}`,
+  };
+}
+
+/** Code that asks a typed question. */
+export function decideSnippets(address: string, model: string, state: string, question: Question): Snippets {
+  const questions = { [DECIDED]: question };
+  const name = model.replace("tunedModels/", "").replace("models/", "");
+  return {
+    curl: `curl -H "Authorization: Bearer $TUNERY_TOKEN" -H "Content-Type: application/json" \\
+  -d ${shell(JSON.stringify({ model, state, questions }))} \\
+  ${address}/v1/systemone`,
+    Python: `import tunery
+
+print(tunery.load(${quote(name)}).decide([${quote(state)}], ${python(questions)}))`,
+    "Command line": `echo ${shell(JSON.stringify(questions))} > questions.json
+tunery decide ${name} ${shell(state)} --questions questions.json`,
   };
 }
 

@@ -13,6 +13,7 @@ from tunery.evaluation.calibration import (
     calibration_error,
     cells,
     read_calibration,
+    reliability,
     scaled,
     sentence,
 )
@@ -137,12 +138,27 @@ def test_the_error_is_the_gap_between_confidence_and_truth() -> None:
     assert calibration_error([(1.0, False)] * 5) == 1
 
 
+def test_the_bins_are_what_the_error_is_made_of() -> None:
+    """Each has its rows, their mean confidence and the share that is right; empty ones are left out."""
+    pairs = [(0.72, True), (0.78, False), (1.0, True), (0.31, False)]
+
+    low, middle, high = reliability(pairs)
+
+    assert (low.rows, low.probability, low.right) == (1, 0.31, 0.0)
+    assert (middle.rows, middle.probability, middle.right) == (2, pytest.approx(0.75), 0.5)
+    assert (high.rows, high.right) == (1, 1.0)
+    assert calibration_error(pairs) == pytest.approx((0.31 + 2 * 0.25) / 4)
+    assert sum(each.rows for each in calibrated(100, 2.0).bins) == 100
+
+
 def test_it_can_be_read_back_and_told() -> None:
     """A report keeps it as plain values; the sentence has the figures, the table a line for each threshold."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     found = calibrated(100, 2.0)
 
     assert read_calibration(asdict(found)) == found
+    earlier = {name: value for name, value in asdict(found).items() if name != "bins"}
+    assert read_calibration(earlier) == replace(found, bins=())
     assert "on 100 rows" in sentence(found)
     assert [row[0] for row in cells(found)] == ["50%", "60%", "70%", "80%", "90%", "95%"]

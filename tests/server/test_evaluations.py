@@ -62,8 +62,8 @@ def test_examples_that_are_sent_take_the_place_of_held_out_rows(live: Live, clie
 
 def test_candidates_choose_among_labels_as_the_model_is_served(live: Live, client: httpx2.Client) -> None:
     """Base and tuned model give a label where the outputs are labels, and the tuned model any text if it is set so."""
-    rows = [{"textInput": f"message {n}", "output": ("bug", "billing")[n % 2]} for n in range(20)]
-    live.tune(client, "labelled", rows, hold_out="8")
+    rows = [{"textInput": f"message {n}", "output": ("bug", "billing")[n % 2]} for n in range(40)]
+    live.tune(client, "labelled", rows, hold_out="20")
     prompt = {"contents": [{"parts": [{"text": "message 7"}]}], "generationConfig": {"temperature": 0}}
 
     limited = live.found_out(client, "labelled", "evaluate", "evaluation")["report"]
@@ -76,6 +76,8 @@ def test_candidates_choose_among_labels_as_the_model_is_served(live: Live, clien
     assert {said for each in answers for said in each.values()} <= {"bug", "billing"}
     assert served["content"]["parts"][0]["text"] in ("bug", "billing")
     assert limited["verdict"]["text"].endswith("Base and tuned model chose among the labels.")
+    assert limited["calibration"]["text"].startswith("20 rows are too few to tell")
+    assert sum(part["rows"] for part in limited["calibration"]["bins"]) == 20
     assert [one["name"] for one in free["contenders"] if one["isLimited"]] == ["base", "base_examples"]
     assert not {row["answers"]["tuned"] for row in free["worstRows"]} & {"bug", "billing"}
 

@@ -31,8 +31,8 @@ def test_a_model_of_labels(ann: Visitor, request: pytest.FixtureRequest) -> None
     labels are confused. Runs are kept and can be used again, a corrected answer is tuned on when the model is tuned
     again, and Arabic runs from right to left.
     """
-    rows = [{"textInput": str(number), "output": ("even", "odd")[number % 2]} for number in range(26)]
-    model = ann.create("Parity", epochs=1, holdOut=6, trainingData={"examples": {"examples": rows}})
+    rows = [{"textInput": str(number), "output": ("even", "odd")[number % 2]} for number in range(40)]
+    model = ann.create("Parity", epochs=1, holdOut=20, trainingData={"examples": {"examples": rows}})
     wait_until(lambda: ann.call("GET", f"tunedModels/{model}").get("score"))
     page = ann.goto(f"/models/{model}")
     page.get_by_text("Which labels are confused").click()
@@ -40,7 +40,14 @@ def test_a_model_of_labels(ann: Visitor, request: pytest.FixtureRequest) -> None
     expect(confused.get_by_role("columnheader")).to_have_text(["even", "odd", "other"])
     cells = page.get_by_role("table").filter(has_text="Epoch 1").get_by_role("row").nth(1).get_by_role("cell")
     assert len({round(cell.bounding_box()["y"]) for cell in cells.all()}) == 1, "the cells of a row stand side by side"
+    expect(page.get_by_text("Base and tuned model chose among the labels.")).to_be_visible()
+    page.get_by_text("How far probabilities can be trusted").click()
+    picture = page.get_by_role("group", name="Probability and share of right answers")
+    expect(picture.get_by_role("img").first).to_have_attribute("aria-label", re.compile(r"^\d+ rows?: probability"))
     check(ann, request)
+    page.get_by_role("link", name="Try 95 % in the playground").click()
+    expect(page.get_by_label("Answer “unsure” below (%)", exact=True)).to_have_value("95")
+    decide_among_labels(ann, request)
 
     page = ann.goto(f"/models/{model}?tab=heldOut")  # the evaluation has asked all of them
     expect(page.get_by_text(re.compile(r"Exact matches: tuned model \d of 6, base model \d of 6"))).to_be_visible()
@@ -77,9 +84,39 @@ def test_a_model_of_labels(ann: Visitor, request: pytest.FixtureRequest) -> None
     check(ann, request)
     dialog.get_by_role("button", name="Add to this model's data").click()
     page.get_by_role("region", name="Messages").get_by_role("button", name="Tune again").click()
-    expect(page.get_by_text("27 examples").first).to_be_visible()
+    expect(page.get_by_text("41 examples").first).to_be_visible()
     page.get_by_role("grid", name="Examples").press("Control+End")
     expect(page.get_by_role("grid", name="Examples").get_by_text("prime", exact=True)).to_be_attached()
+
+
+def decide_among_labels(visitor: Visitor, request: pytest.FixtureRequest) -> None:
+    """The tab shows the probability of each label, and of any options for a base; below a threshold it is none."""
+    page = visitor.page
+    page.get_by_role("tab", name="Decide").click()
+    page.get_by_label("Text to decide about").fill("7")
+    expect(page.get_by_label("Options")).to_have_value(re.compile("^(even\nodd|odd\neven)$"))
+    decision = page.get_by_role("region", name="Decision")
+    visitor.press("Decide")
+    expect(decision.get_by_role("term")).to_have_count(2)
+    expect(decision.locator(".answer")).to_have_text("none of these")  # below 95 %, as chosen on the model's page
+    page.get_by_label("“none of these” below (%)", exact=True).fill("0")
+    page.get_by_label("“none of these” below (%)", exact=True).blur()
+    expect(decision.locator(".answer")).to_have_text(re.compile("^(even|odd)$"))
+    visitor.press("Show as code")
+    expect(page.get_by_role("dialog").locator("pre").first).to_contain_text("/v1/systemone")
+    page.keyboard.press("Escape")
+    check(visitor, request)
+
+    page.get_by_label("Model", exact=True).select_option(f"models/{BASE}")
+    page.get_by_label("Kind of question").select_option("noul")
+    page.get_by_label("Question", exact=True).fill("Is it urgent?")
+    visitor.press("Decide")
+    expect(decision.get_by_role("term")).to_have_text(["Yes", "No"])
+    page.get_by_label("Kind of question").select_option("score")
+    page.get_by_label("Levels").fill("low")
+    visitor.watch.allow("422")
+    visitor.press("Decide")
+    expect(page.get_by_role("alert")).to_contain_text("2 to 10 levels")
 
 
 def test_a_long_list_of_models_is_searched(ann: Visitor, request: pytest.FixtureRequest) -> None:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tunery.evaluation.report import Calibration, Threshold
+from tunery.evaluation.report import Calibration, ReliabilityBin, Threshold
 
 LEAST_ROWS = 20  # with fewer, the temperature would follow single rows
 TELLING_ROWS = 50  # with fewer, even true probabilities seem 9 to 13 points off
@@ -47,13 +47,15 @@ def calibrate(expected: Sequence[str], chances: Sequence[Chances]) -> Calibratio
         uncalibrated_error=calibration_error(plain),
         brier=sum(_brier(want, given) for want, given in judged) / len(rows),
         thresholds=tuple(_threshold(at, pairs) for at in THRESHOLDS),
+        bins=reliability(pairs),
     )
 
 
 def read_calibration(document: Mapping[str, Any]) -> Calibration:
     """Return the calibration in the document of an evaluation."""
     thresholds = tuple(Threshold(**each) for each in document["thresholds"])
-    return Calibration(**{**document, "thresholds": thresholds})
+    bins = tuple(ReliabilityBin(**each) for each in document.get("bins", ()))
+    return Calibration(**{**document, "thresholds": thresholds, "bins": bins})
 
 
 def sentence(found: Calibration) -> str:
@@ -90,17 +92,25 @@ def scaled(chances: Chances, temperature: float) -> dict[str, float]:
     return {label: share / total for label, share in shares.items()}
 
 
-def calibration_error(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> float:
+def calibration_error(pairs: Sequence[tuple[float, bool]]) -> float:
     """
     Return how far confidence is from being right, 0..1, from pairs of both.
 
     The mean over bins of equal width, weighted by their rows (Guo et al. 2017, "expected calibration error").
     """
-    found: list[list[tuple[float, bool]]] = [[] for _ in range(bins)]
+    return sum(part.rows * abs(part.probability - part.right) for part in reliability(pairs)) / len(pairs)
+
+
+def reliability(pairs: Sequence[tuple[float, bool]]) -> tuple[ReliabilityBin, ...]:
+    """Return the bins that have pairs of confidence and whether it was right, the least confident first."""
+    found: list[list[tuple[float, bool]]] = [[] for _ in range(_BINS)]
     for confidence, is_right in pairs:
-        found[min(int(confidence * bins), bins - 1)].append((confidence, is_right))
-    gaps = (abs(sum(each[0] for each in part) - sum(each[1] for each in part)) for part in found)
-    return sum(gaps) / len(pairs)
+        found[min(int(confidence * _BINS), _BINS - 1)].append((confidence, is_right))
+    return tuple(
+        ReliabilityBin(len(part), sum(each[0] for each in part) / len(part), sum(each[1] for each in part) / len(part))
+        for part in found
+        if part
+    )
 
 
 def _confidences(rows: Sequence[tuple[str, Chances]]) -> list[tuple[float, bool]]:

@@ -109,6 +109,15 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Rows with probabilities in the same tenth: the mean probability of their answers, and the share that is right."""
+
+    rows: int
+    probability: float
+    right: float
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """
     How far the probabilities of labels can be trusted, on rows that the model was not tuned on.
@@ -124,6 +133,7 @@ class Calibration:
     uncalibrated_error: float
     brier: float
     thresholds: tuple[Threshold, ...]
+    bins: tuple[ReliabilityBin, ...] = ()  # only those that have rows; earlier reports do not have them
 
 
 @dataclass(frozen=True, slots=True)

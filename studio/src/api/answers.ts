@@ -177,6 +177,32 @@ async function ask(
   }
 }
 
+export type Question =
+  | { type: "choice"; instructions?: string; criteria: Record<string, string | null> }
+  | { type: "score"; instructions?: string; criteria: string[] }
+  | { type: "noul"; instructions?: string };
+
+/** How probable each option is; of a score, each level by its number. */
+export type Decision =
+  | { type: "choice"; choice: string; confidence: number; probabilities: Record<string, number> }
+  | {
+      type: "score";
+      score: number;
+      confidence: number;
+      legend: Record<string, string>;
+      probabilities: Record<string, number>;
+    }
+  | { type: "noul"; noul: number };
+
+export const DECIDED = "answer"; // the name of the only question
+
+/** Answer one typed question about a text with probabilities. */
+export async function decide(model: string, state: string, question: Question): Promise<Decision> {
+  const body = { model, state, questions: { [DECIDED]: question } };
+  const { answers } = await send<{ answers: Record<string, Decision> }>("POST", "/v1/systemone", body);
+  return answers[DECIDED] as Decision;
+}
+
 const TYPING_MS = 600;
 
 /** The tokens of a prompt as a model reads it, with its chat template; undefined until known. */

@@ -38,7 +38,8 @@ export function dataOf<T>(reply: { data?: T; error?: unknown; response: Response
 }
 
 export function errorFrom(body: unknown, httpStatus: number): ApiError {
-  const error = (body as { error?: ErrorBody } | undefined)?.error;
+  const { error, detail } = (body ?? {}) as { error?: ErrorBody; detail?: { msg: string }[] };
+  if (detail) return new ApiError(detail.map(({ msg }) => msg).join(" "), httpStatus, "INVALID_ARGUMENT");
   const reason = error?.details?.find((detail) => detail.reason)?.reason;
   const violations = error?.details?.flatMap(({ fieldViolations }) => fieldViolations ?? []);
   const { message = `HTTP ${httpStatus}`, code = httpStatus, status = "" } = error ?? {};

@@ -71,7 +71,11 @@ export type ProvenExport = {
   create_time: string;
   proofs: Proof[];
 };
-type Card = { curve: { kept_epochs: number[] }; exports: ProvenExport[] };
+type Card = {
+  curve: { kept_epochs: number[] };
+  exports: ProvenExport[];
+  output_contract: { labels: string[] } | null;
+};
 
 /** The card of a tuned model as Markdown. */
 export async function readCard(id: string): Promise<string> {

@@ -1570,9 +1570,11 @@ export interface components {
         };
         /**
          * CalibrationOut
-         * @description How far the probabilities of labels can be trusted: 0 is best for `error` and `brier`.
+         * @description How far the probabilities of labels can be trusted, with a sentence: 0 is best for `error` and `brier`.
          */
         CalibrationOut: {
+            /** Text */
+            text: string;
             /** Rows */
             rows: number;
             /** Temperature */
@@ -1585,6 +1587,11 @@ export interface components {
             brier: number;
             /** Thresholds */
             thresholds: components["schemas"]["ThresholdOut"][];
+            /**
+             * Bins
+             * @description Those that have rows; earlier reports have none.
+             */
+            bins: components["schemas"]["ReliabilityBinOut"][];
         };
         /**
          * CandidateOut
@@ -2994,6 +3001,18 @@ export interface components {
             title: string;
             /** Answers */
             answers: string[];
+        };
+        /**
+         * ReliabilityBinOut
+         * @description Rows with probabilities in the same tenth: the mean probability of their answers, and the share that is right.
+         */
+        ReliabilityBinOut: {
+            /** Rows */
+            rows: number;
+            /** Probability */
+            probability: number;
+            /** Right */
+            right: number;
         };
         /**
          * RemovedOut

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from pydantic import Field
 
 from tunery.data.cleaning import Finding, fixed_rows
 from tunery.data.tables import MAX_ROWS
+from tunery.evaluation.calibration import read_calibration, sentence
 from tunery.server.wire.datasets import StoredExampleOut
 from tunery.server.wire.messages import Message, StrictIncoming, Timestamp
 from tunery.server.wire.tuning import TuningExamplesIn
@@ -136,15 +138,25 @@ class ThresholdOut(Message):
     right: float | None = None
 
 
-class CalibrationOut(Message):
-    """How far the probabilities of labels can be trusted: 0 is best for `error` and `brier`."""
+class ReliabilityBinOut(Message):
+    """Rows with probabilities in the same tenth: the mean probability of their answers, and the share that is right."""
 
+    rows: int
+    probability: float
+    right: float
+
+
+class CalibrationOut(Message):
+    """How far the probabilities of labels can be trusted, with a sentence: 0 is best for `error` and `brier`."""
+
+    text: str
     rows: int
     temperature: float
     error: float
     uncalibrated_error: float
     brier: float
     thresholds: list[ThresholdOut]
+    bins: Annotated[list[ReliabilityBinOut], Field(description="Those that have rows; earlier reports have none.")]
 
 
 class ScoredRowOut(Message):
@@ -204,8 +216,11 @@ def evaluation_out(
     """Return the state of a tuned model's evaluation, with the newest report."""
     report = None
     if document is not None:
-        hidden: dict[str, Any] = {} if with_rows else {"best_rows": [], "worst_rows": [], "answered_rows": []}
-        report = ReportOut.model_validate({**document, **hidden})
+        changes: dict[str, Any] = {} if with_rows else {"best_rows": [], "worst_rows": [], "answered_rows": []}
+        if document.get("calibration"):
+            found = read_calibration(document["calibration"])
+            changes["calibration"] = {**asdict(found), "text": sentence(found)}
+        report = ReportOut.model_validate({**document, **changes})
     done, total = done_and_total(progress)
     return EvaluationOut(
         **common(f"{name}/evaluation", progress, document), answered_prompts=done, total_prompts=total, report=report

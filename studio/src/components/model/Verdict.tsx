@@ -5,6 +5,7 @@ import { parseFile } from "../../api/examples";
 import type { EvaluationReport } from "../../api/reports";
 import { percent, share } from "../../format";
 import { Table } from "../Facts";
+import { Reliability } from "./Reliability";
 import { ReportCard } from "./ReportCard";
 import { text } from "./text";
 
@@ -45,6 +46,7 @@ function Found({ model, report }: { model: TunedModel; report: EvaluationReport 
       <ExampleAnswers report={report} />
       <Candidates report={report} />
       {report.confusion && <ConfusionTable confusion={report.confusion} />}
+      {report.calibration && <Reliability model={model.name} calibration={report.calibration} />}
       {heldOutRows !== undefined && maySeeExamples(model) && (
         <div className="row spread">
           <span className="small soft">{text.verdict.allRowsHelp(heldOutRows)}</span>

@@ -99,7 +99,6 @@ const SHOWN = 5;
 /** The server's remarks: how the prompt differs from the examples, and the probability of each label. */
 function AnswerRemarks({ remarks: { promptContract, labelProbabilities } }: { remarks: Remarks }) {
   const differences = promptContract?.differences ?? [];
-  const labels = Object.entries(labelProbabilities ?? {}).slice(0, SHOWN);
   return (
     <>
       {promptContract?.wrapped && <p className="small soft">{text.playground.wrapped}</p>}
@@ -108,22 +107,28 @@ function AnswerRemarks({ remarks: { promptContract, labelProbabilities } }: { re
           {text.playground.unlike(differences.map((difference) => difference.text))}
         </p>
       )}
-      {labels.length > 0 && (
-        <dl className="bars small" aria-label={text.playground.probabilities}>
-          {labels.map(([label, probability]) => (
-            <div key={label}>
-              <dt dir="auto">{label}</dt>
-              <dd>
-                <span className="track" aria-hidden="true">
-                  <span className="fill" style={{ width: `${100 * probability}%` }} />
-                </span>
-                <span className="number">{share(probability)}</span>
-              </dd>
-            </div>
-          ))}
-        </dl>
-      )}
+      <Bars label={text.playground.probabilities} of={Object.entries(labelProbabilities ?? {}).slice(0, SHOWN)} />
     </>
+  );
+}
+
+/** A bar for each label or option with its probability; nothing if there are none. */
+export function Bars({ label, of }: { label: string; of: readonly (readonly [name: string, probability: number])[] }) {
+  if (of.length === 0) return null;
+  return (
+    <dl className="bars small" aria-label={label}>
+      {of.map(([name, probability]) => (
+        <div key={name}>
+          <dt dir="auto">{name}</dt>
+          <dd>
+            <span className="track" aria-hidden="true">
+              <span className="fill" style={{ width: `${100 * probability}%` }} />
+            </span>
+            <span className="number">{share(probability)}</span>
+          </dd>
+        </div>
+      ))}
+    </dl>
   );
 }
 

@@ -18,10 +18,9 @@ const NUMBERS = [
   { name: "maxOutputTokens", label: text.playground.maxTokens, min: 1, max: 8192 },
 ] as const;
 
-type RunSettingsFormProps = { model: string; settings: RunSettings; change: (next: RunSettings) => void };
-
-/** The sampling settings; they start with the model's defaults. */
-export function RunSettingsForm({ model, settings, change }: RunSettingsFormProps) {
+/** The sampling settings of a model, which start with its defaults and a threshold `below` in percent. */
+export function useRunSettings(model: string, below: number) {
+  const [settings, change] = useState(DEFAULTS);
   const isTuned = model.startsWith("tunedModels/");
   const tuned = useTunedModel(isTuned ? idOf(model) : "").data;
   const own = isTuned &&
@@ -32,14 +31,21 @@ export function RunSettingsForm({ model, settings, change }: RunSettingsFormProp
       constrainToTrainingOutputs: tuned.outputForm === LABELS, // which shows how probable each label is
     };
   const standard = { ...DEFAULTS, ...own };
-  const latest = useRef({ standard, change });
+  const latest = useRef(standard);
   useEffect(() => {
-    latest.current = { standard, change };
+    latest.current = standard;
   });
   const known = tuned?.name;
   useEffect(() => {
-    if (known) latest.current.change(latest.current.standard); // the model's defaults, once they are known
-  }, [known]);
+    if (known) change({ ...latest.current, noneBelow: below / 100 }); // the model's defaults, once they are known
+  }, [known, below]);
+  return { settings, change, standard, outputForm: tuned?.outputForm };
+}
+
+type RunSettingsFormProps = { run: ReturnType<typeof useRunSettings> };
+
+/** The fields of the sampling settings. */
+export function RunSettingsForm({ run: { settings, change, standard, outputForm } }: RunSettingsFormProps) {
   return (
     <section className="card stack" aria-label={text.playground.settings}>
       <h2>{text.playground.settings}</h2>
@@ -60,14 +66,14 @@ export function RunSettingsForm({ model, settings, change }: RunSettingsFormProp
         area={{ rows: 2, className: "react-aria-TextArea short" }}
         help={text.playground.stopsHelp}
       />
-      {isTuned && tuned?.outputForm !== undefined && tuned.outputForm !== "TEXT" && (
+      {outputForm !== undefined && outputForm !== "TEXT" && (
         <Checkbox
           label={text.playground.constrain}
           isChecked={settings.constrainToTrainingOutputs}
           change={(constrainToTrainingOutputs) => change({ ...settings, constrainToTrainingOutputs })}
         />
       )}
-      {isTuned && tuned?.outputForm === LABELS && settings.constrainToTrainingOutputs && (
+      {outputForm === LABELS && settings.constrainToTrainingOutputs && (
         <NumberInput
           label={text.playground.unsureBelow(UNSURE)}
           help={text.playground.unsureHelp}
