@@ -24,7 +24,7 @@ from tunery.engine.catalog import Catalog
 from tunery.engine.encoding import Encoder
 from tunery.engine.tokenizer import Tokenizer
 from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
-from tunery.files import publish
+from tunery.files import publish, sha256_of
 from tunery.service import vllm
 from tunery.service.answering_child import Count, Counted, CountRows, Question, RowsCounted
 from tunery.service.vllm import EngineAddress, Ring
@@ -33,11 +33,16 @@ from tunery.types import AnswerForm, SamplingSettings, TuningExample, Turn
 LABELS = ("bug", "billing", "other thing")
 
 
+def weights_of(adapter: str | None) -> str | None:
+    """Return the digest of an adapter's weights, wherever it was copied to."""
+    return None if adapter is None else sha256_of(Path(adapter) / "adapter_model.safetensors")
+
+
 class Home:
     """A data folder with a tiny base, published adapters, and the same by transformers and PEFT."""
 
     def __init__(self, folder: Path) -> None:
-        self.base = make_folder(folder / "base", max_position_embeddings=512, tie_word_embeddings=False)
+        self.base = make_folder(folder / "base", max_position_embeddings=512)
         self.path = folder / "home"
         Catalog(self.path).add(str(self.base), "tiny")
         network = load_folder(self.base, dtype=torch.float32).network
@@ -47,24 +52,26 @@ class Home:
             adapter = random_adapter(network, seed)
             self.adapters.append((target, publish(target, lambda to, a=adapter: write_adapter(to, a, base_model="t"))))
         self.encoder = Encoder(Tokenizer.read(self.base), 512)
-        self._models: dict[str | None, Any] = {}
+        # made here, since transformers' loader is not made for several threads
+        self.models: dict[str | None, Any] = {
+            None: self._loaded(None),
+            **{weights_of(str(path)): self._loaded(path) for path, _ in self.adapters},
+        }
 
     def double(self) -> Double:
         double = Double(self.encoder)
         double.answer, double.score = self.greedy, self.scores
         return double
 
-    def model(self, adapter: str | None) -> Any:
-        if adapter not in self._models:
-            plain = AutoModelForCausalLM.from_pretrained(self.base, dtype=torch.float32)
-            self._models[adapter] = (PeftModel.from_pretrained(plain, adapter) if adapter else plain).eval()
-        return self._models[adapter]
+    def _loaded(self, adapter: Path | None) -> Any:
+        plain = AutoModelForCausalLM.from_pretrained(self.base, dtype=torch.float32)
+        return (PeftModel.from_pretrained(plain, str(adapter)) if adapter else plain).eval()
 
     @torch.no_grad()
     def greedy(self, adapter: str | None, prompt: Sequence[int], body: dict[str, Any]) -> tuple[list[int], str]:
         row = list(prompt)
         for _ in range(body["max_tokens"]):
-            token = int(self.model(adapter)(torch.tensor([row])).logits[0, -1].argmax())
+            token = int(self.models[weights_of(adapter)](torch.tensor([row])).logits[0, -1].argmax())
             row.append(token)
             if token in body["stop_token_ids"]:
                 return row[len(prompt) :], "stop"
@@ -72,7 +79,7 @@ class Home:
 
     @torch.no_grad()
     def scores(self, adapter: str | None, tokens: Sequence[int]) -> list[float]:
-        logits = self.model(adapter)(torch.tensor([tokens])).logits[0, :-1].log_softmax(1)
+        logits = self.models[weights_of(adapter)](torch.tensor([tokens])).logits[0, :-1].log_softmax(1)
         return [float(row[token]) for row, token in zip(logits, tokens[1:], strict=True)]
 
 
