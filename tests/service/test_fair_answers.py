@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 
 from tunery.engine.answers.generator import Piece, Request
+from tunery.engine.memory import KeptWeights
 from tunery.service import answering_child
 from tunery.service.answering_child import (
     BESIDE_TUNING,
@@ -111,13 +112,13 @@ class Stage:
             messages=self._messages, send=lambda message: self.sent.append((self.clock.now, message))
         )
         monkeypatch.setattr(answering_child, "time", self.clock)
+        monkeypatch.setattr(answering_child, "_kept", lambda _resident: KeptWeights())
         self.child = AnsweringChild(cast(Channel, channel), Path())
         encoder = FakeEncoder(self.clock)
         resident = SimpleNamespace(
             encoder=encoder,
             encoder_for=lambda _rendering: encoder,
             generator=self._generator,
-            network=SimpleNamespace(dtype=SimpleNamespace(itemsize=2)),
         )
         batches = [answering_child._Batch(resident.generator())]
         loaded = answering_child._Loaded(cast(Any, resident), batches)
@@ -137,6 +138,8 @@ class Stage:
         for _ in range(1000):
             self.child.turn()
             for when, message in self.sent:
+                is_refused = isinstance(message, Refused) and message.number == number
+                assert kind is Refused or not is_refused, message
                 is_it = isinstance(message, kind) and getattr(message, "number", 0) == number
                 if is_it and getattr(message, "finish_reason", "STOP"):
                     return when
