@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cli.conftest import Run
-from tunery.cli.generate import answer_file, read_inputs
+from tunery.cli.generate import answer_file, input_table, read_inputs
+from tunery.data.unanswered import read_inputs as unanswered
 from tunery.errors import DatasetInvalid, InvalidArgument
 from tunery.service.contracts import set_prompt_options
 from tunery.service.library import Library
@@ -447,3 +448,52 @@ def test_the_answers_of_a_table_are_those_of_its_texts(run: Run, tuned: str, tmp
     assert "row 3" in refused.said
     ods = run("generate", tuned, "--input", path, "--output", tmp_path / "answers.ods")
     assert "cannot be written. Use .xlsx" in ods.said
+
+
+MESSAGES = ("I lost my card, can I get a new one?", "Please buy Dune", "When do you open on Sunday?")
+
+
+@pytest.mark.parametrize(
+    ("header", "ids"),
+    [("ticket,member message", "T-10{}"), ("id,member message", "{}")],
+)
+def test_ids_are_not_what_is_answered(header: str, ids: str, tmp_path: Path) -> None:
+    """Beside a single column of texts they looked like the input of an output."""
+    path = tmp_path / "new.csv"
+    rows = [f'{ids.format(number)},"{message}"' for number, message in enumerate(MESSAGES, start=1)]
+    path.write_text("\n".join([header, *rows]) + "\n")
+
+    table = unanswered(path)
+
+    assert table.inputs == ("member message",)
+    assert table.texts == MESSAGES
+
+
+def test_a_first_row_that_may_be_a_header_is_asked_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is answered and said so, unless the column it names is asked for."""
+    path = tmp_path / "new.csv"
+    path.write_text("\n".join(["member message", *(f'"{message}"' for message in MESSAGES)]) + "\n")
+
+    first = input_table(path, input_column=None, sheet=None)
+    said = capsys.readouterr().err
+    named = input_table(path, input_column=["Member message"], sheet=None)
+
+    assert first is not None
+    assert first.texts == ("member message", *MESSAGES)
+    assert "the first one is answered too: 'member message'" in said
+    assert "--input-column NAME" in said
+    assert named is not None
+    assert (named.inputs, named.texts) == (("member message",), MESSAGES)
+    assert "answered too" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "said"), [("new.csv", "is the file to read"), ("o.docx", "cannot be written")])
+def test_what_must_not_be_written_is_refused_at_once(run: Run, tmp_path: Path, name: str, said: str) -> None:
+    """The file that is read, and kinds of files that cannot be written; before a model is looked for."""
+    path = tmp_path / "new.csv"
+    path.write_text("text\nhello there\n")
+    done = run("generate", "nobody", "--input", path, "--output", tmp_path / name)
+
+    assert done.status == 13
+    assert said in done.said
+    assert path.read_text() == "text\nhello there\n"

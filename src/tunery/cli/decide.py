@@ -66,7 +66,7 @@ def decide(
     if output is not None and output.suffix.lower() != ".jsonl":
         raise InvalidArgument(f"{str(output)!r} cannot be written. Use .jsonl.")
     asked = _asked(labels, question, questions)
-    require_writable(output)
+    require_writable(output, input)
     table = None if input is None else input_table(input, input_column=input_column, sheet=sheet)
     rows = read_inputs(input) if input is not None and table is None else numbered(table)
     found, _ = found_model(model, server)

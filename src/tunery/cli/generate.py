@@ -100,6 +100,7 @@ def generate(
     _check(sampling, none_below, has_labels=labels is not None or may_be_labels)
     if (text is None) == (input is None) or (output and not input):
         raise InvalidArgument("Give TEXT, - for standard input, or --input FILE. --output needs --input.")
+    require_writable(output, input)
     table = None if input is None else input_table(input, output, input_column=input_column, sheet=sheet)
     rows = read_inputs(input) if input is not None and table is None else numbered(table)
     settings = sampling | {"constrain_to_training_outputs": constrain_to_training_outputs, "none_below": none_below}
@@ -177,7 +178,7 @@ def input_table(
     reading: dict[str, Any] = {}
     reading |= {"input_column": input_column} if input_column else {}
     reading |= {"sheet": sheet} if sheet else {}
-    if output is not None and output.suffix.lower() in (".ods", ".xls"):
+    if output is not None and output.suffix.lower() not in _WRITTEN:
         raise InvalidArgument(f"{str(output)!r} cannot be written. Use .xlsx, .csv, .tsv or .jsonl.")
     becomes_table = output is not None and output.suffix.lower() in (".csv", ".tsv", ".xlsx")
     if not reading and input.suffix.lower() in _LINES and not becomes_table:
@@ -187,6 +188,11 @@ def input_table(
     doing(f"Reading {input.name}")
     table = read_inputs_guarded(input, **reading)
     terminal.say(f"Inputs    {' and '.join(map(repr, table.inputs))} of {len(table.rows):,} rows")
+    if not table.has_header:
+        terminal.say(
+            f"          No row looks like column names, so the first one is answered too: {table.texts[0]!r}."
+            " If it has the names, give --input-column NAME."
+        )
     return table
 
 
@@ -213,6 +219,7 @@ def _kind(input: Path | None, output: Path | None) -> str:
 
 
 _LINES = (".jsonl", ".ndjson", "")
+_WRITTEN = (*_LINES, ".csv", ".tsv", ".xlsx", ".json", ".txt")
 
 
 def read_inputs(path: Path) -> list[tuple[int, str]]:
@@ -251,7 +258,6 @@ def answer_file(
     cannot be
     written.
     """
-    require_writable(output)
     answers: list[Answer] = []
     with LiveLine() as live:
         show = count_progress(live, "Answering", len(rows))
@@ -267,8 +273,10 @@ def answer_file(
     out.warn_of_inputs([answer.input_check for answer in answers])
 
 
-def require_writable(output: Path | None) -> None:
-    """Raise InvalidArgument if the folder of a file to write cannot be written."""
+def require_writable(output: Path | None, input: Path | None = None) -> None:
+    """Raise InvalidArgument if the folder of a file to write cannot be written, or if it is the file to read."""
+    if output is not None and input is not None and output.exists() and input.exists() and output.samefile(input):
+        raise InvalidArgument(f"{str(output)!r} is the file to read. Name another one for the answers.")
     if output is not None and not os.access(output.absolute().parent, os.W_OK):
         raise InvalidArgument(f"{output.absolute().parent} is not a writable folder.")
 

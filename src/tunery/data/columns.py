@@ -179,6 +179,13 @@ def content_of(cells: Sequence[Cell]) -> Content:
     return Content.NAMES if sum(map(_is_name, values)) >= _NEARLY_ALL * len(values) else Content.TEXT
 
 
+def is_of_ids(name: str, cells: Sequence[Cell]) -> bool:
+    """Return whether a column tells rows apart instead of saying something, by its name or by what is in it."""
+    values = [text for cell in cells if isinstance(cell, str) and (text := cell.strip())]
+    has_ids = bool(values) and not all(map(_is_whole, values)) and _share(_ID, values) >= _NEARLY_ALL
+    return has_ids or _ADMINISTRATIVE.fullmatch(plain_name(name)) is not None
+
+
 def column_contents(table: Table) -> list[Content]:
     """Return what each column of a table contains."""
     return _contents(table.rows, len(table.columns))

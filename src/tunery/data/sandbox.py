@@ -64,7 +64,8 @@ def read_inputs_guarded(path: str | Path, **options: Unpack[ReadOptions]) -> Inp
         return read_inputs(path, **options)
     found: dict[str, Any] = _ask(path, _plain(options), "inputs")["inputs"]
     rows = tuple(Row(row["number"], tuple(row["cells"])) for row in found["rows"])
-    return InputFile(tuple(found["columns"]), rows, tuple(found["inputs"]), tuple(found["texts"]))
+    inputs, texts = tuple(found["inputs"]), tuple(found["texts"])
+    return InputFile(tuple(found["columns"]), rows, inputs, texts, found["has_header"])
 
 
 def _has_limits() -> bool:

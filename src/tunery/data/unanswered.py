@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from tunery.data.checks import joined_input
-from tunery.data.columns import column_positions, suggest
+from tunery.data.columns import column_positions, is_of_ids, plain_name, suggest
 from tunery.data.dataset import ReadOptions, read_table
 from tunery.data.json_text import json_line
 from tunery.data.tables import Row, Table, TableOptions, csv_text, invalid, listed
@@ -29,6 +29,7 @@ class InputFile:
     rows: tuple[Row, ...]
     inputs: tuple[str, ...]
     texts: tuple[str, ...]
+    has_header: bool = True
 
 
 def read_inputs(path: str | Path, **options: Unpack[ReadOptions]) -> InputFile:
@@ -39,6 +40,8 @@ def read_inputs(path: str | Path, **options: Unpack[ReadOptions]) -> InputFile:
     """
     wanted: dict[str, Any] = {name: value for name, value in options.items() if name in _TABLE_OPTIONS}
     table = read_table(path, TableOptions(**wanted))
+    if _names_first_row(table, options.get("input_column")):
+        table = read_table(path, TableOptions(**wanted, header_row=table.rows[0].number))
     errors = [problem for problem in table.problems if problem.level is Level.ERROR]
     if errors:
         raise DatasetInvalid("", errors)
@@ -49,7 +52,8 @@ def read_inputs(path: str | Path, **options: Unpack[ReadOptions]) -> InputFile:
     if empty := [str(row.number) for row, text in zip(table.rows, texts, strict=True) if not text.strip()]:
         where = listed([table.columns[position] for position in positions])
         raise invalid("empty-input", f"No input in {where}, row {', '.join(empty[:5])}. Fill or delete it.")
-    return InputFile(table.columns, table.rows, tuple(table.columns[position] for position in positions), texts)
+    inputs = tuple(table.columns[position] for position in positions)
+    return InputFile(table.columns, table.rows, inputs, texts, table.has_header)
 
 
 def with_answers(file: InputFile, answers: Sequence[str], kind: str) -> bytes:
@@ -78,7 +82,23 @@ def _inputs(table: Table, given: str | Sequence[str] | None) -> tuple[int, ...]:
     if given is not None:
         return column_positions(table.columns, given)
     found = suggest(table.columns, table.rows)
-    return (0,) if found is None else found.inputs
+    if found is None:
+        return (0,)
+    ids = {
+        place
+        for place in (*found.inputs, found.output)
+        if is_of_ids(table.columns[place], [row.cells[place] for row in table.rows])
+    }
+    # there is nothing to write yet, so what looks like the output of a ticket number is the text to answer
+    return (found.output,) if found.is_guessed and ids == set(found.inputs) else found.inputs
+
+
+def _names_first_row(table: Table, given: str | Sequence[str] | None) -> bool:
+    """Return whether the columns that were asked for are named in the first row, which was not taken for a header."""
+    if given is None or table.has_header or not table.rows:
+        return False
+    names = {plain_name(cell) for cell in table.rows[0].cells if isinstance(cell, str)}
+    return {plain_name(name) for name in ([given] if isinstance(given, str) else given)} <= names
 
 
 def _free_name(columns: Sequence[str]) -> str:

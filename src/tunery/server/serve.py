@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 
 from tunery.config import ALONE, Shared
 from tunery.engine.catalog import Catalog
-from tunery.errors import FailedPrecondition, TuneryError
+from tunery.errors import FailedPrecondition, InvalidArgument, TuneryError
 from tunery.progress import doing
 from tunery.server.app import make_app
 from tunery.server.connections import ConnectionLimits, Connections
@@ -39,6 +39,7 @@ from tunery.service.vllm import EngineAddress, vllm_child
 from tunery.service.worker import Worker
 
 RECEIVED_BYTES = 128 * 1024
+MAX_PORT = 65_535
 STREAM_SECONDS = 5  # for open streams when the server stops
 TICKS_PER_LOOK = 10  # one second between two checks of the data folder
 STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
@@ -286,6 +287,8 @@ def _handlers_kept() -> Iterator[None]:
 @contextmanager
 def listening(settings: ServerSettings) -> Iterator[socket.socket]:
     """Yield the socket of a server; raises FailedPrecondition if its port is taken."""
+    if not 0 <= settings.port <= MAX_PORT:
+        raise InvalidArgument(f"--port must be between 0 and {MAX_PORT}, not {settings.port}.")
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -296,7 +296,7 @@ def _losses() -> Iterator[None]:
     try:
         yield
     except (httpx2.TransportError, json.JSONDecodeError) as error:
-        raise Lost(repr(error)) from error
+        raise Lost(str(error) or type(error).__name__) from error
 
 
 def _checked(status: int, text: str) -> None:
@@ -442,7 +442,7 @@ class _VllmChild:
                 await self._routed(asked, lambda: limit.reschedule(None))
         except TimeoutError:
             raise DeadlineExceeded(
-                f"The request waited {MAX_WAIT_SECONDS:.0f} s for its turn. The engines are busy; try again later."
+                f"The request waited {MAX_WAIT_SECONDS:.0f} s for its turn. The vLLM servers are busy; try again later."
             ) from None
 
     async def _routed(self, asked: _Asked, begin: Callable[[], None]) -> None:
@@ -468,11 +468,11 @@ class _VllmChild:
                     break
                 except Lost as lost:
                     if asked.has_begun:
-                        raise Unavailable("The engine that answered was lost. Ask again.") from lost
+                        raise Unavailable("The vLLM server that answered was lost. Ask again.") from lost
                     break
         if is_full:
-            raise ResourceExhausted("All engines are busy. Try again in a moment.")
-        raise Unavailable("No engine can be reached. Try again in a moment.")
+            raise ResourceExhausted("All vLLM servers are busy. Try again in a moment.")
+        raise Unavailable(f"No vLLM server can be reached ({', '.join(mine)}). Try again in a moment.")
 
     async def _asked_of(self, engine: Engine, asked: _Asked, begin: Callable[[], None]) -> None:
         base = await engine.base(asked.encoder)
