@@ -61,9 +61,9 @@ class Guards:
         self._address = address
         own_name = _HOST.match(urlsplit(address).netloc.lower())
         # Kubernetes and Prometheus ask each server by its address. A page cannot learn anything from these paths: the
-        # first two are open, and metrics need a token unless the server is only for this machine.
+        # first two are open, and metrics need a token, unless the server is only for this machine.
         is_public = not is_loopback(urlsplit(address).hostname or "")
-        self._nameless = frozenset({"/healthz", "/readyz", *(["/metrics"] if is_public else [])})
+        self._nameless = frozenset({"/healthz", "/readyz", "/metrics"} if is_public else ())
         self._hosts = LOOPBACK_NAMES | {name.lower() for name in hosts} | ({own_name[1]} if own_name else set())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
