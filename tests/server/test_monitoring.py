@@ -18,12 +18,19 @@ CANARY = "canary-7f3a"
 
 
 @pytest.fixture
-def lines() -> Iterator[io.StringIO]:
-    """Return what the server logs as JSON lines."""
+def lines(live: Live) -> Iterator[io.StringIO]:
+    """Return what the server logs as JSON lines, once the lines of earlier requests are written."""
     logger = logging.getLogger("tunery")
     kept = (list(logger.handlers), logger.level, logger.propagate)
     written = io.StringIO()
     start_logging("json", written)
+    with live.client() as client:
+        client.get("/healthz", headers={"X-Request-Id": "the-first"})
+    while "the-first" not in written.getvalue():
+        time.sleep(0.01)
+    time.sleep(0.05)
+    written.seek(0)
+    written.truncate()
     yield written
     logger.handlers, logger.level, logger.propagate = kept[0], kept[1], kept[2]
 
