@@ -58,6 +58,11 @@ class Visitor:
         """The one heading of the screen."""
         return self.page.get_by_role("heading", level=1)
 
+    def without_evaluations(self) -> Visitor:
+        """Show models as if none had been evaluated, which the server does by itself sooner or later."""
+        self.page.route("**/evaluations*", lambda route: route.fulfill(json={}))
+        return self
+
     def press(self, name: str) -> None:
         """Press the button or link with exactly this name."""
         self.page.get_by_role("button", name=name, exact=True).or_(
