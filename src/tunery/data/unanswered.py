@@ -29,7 +29,7 @@ class InputFile:
     rows: tuple[Row, ...]
     inputs: tuple[str, ...]
     texts: tuple[str, ...]
-    has_header: bool = True
+    has_header: bool = True  # or names of its own, as JSON has
 
 
 def read_inputs(path: str | Path, **options: Unpack[ReadOptions]) -> InputFile:
@@ -53,7 +53,7 @@ def read_inputs(path: str | Path, **options: Unpack[ReadOptions]) -> InputFile:
         where = listed([table.columns[position] for position in positions])
         raise invalid("empty-input", f"No input in {where}, row {', '.join(empty[:5])}. Fill or delete it.")
     inputs = tuple(table.columns[position] for position in positions)
-    return InputFile(table.columns, table.rows, inputs, texts, table.has_header)
+    return InputFile(table.columns, table.rows, inputs, texts, table.has_header is not False)
 
 
 def with_answers(file: InputFile, answers: Sequence[str], kind: str) -> bytes:
@@ -95,7 +95,7 @@ def _inputs(table: Table, given: str | Sequence[str] | None) -> tuple[int, ...]:
 
 def _names_first_row(table: Table, given: str | Sequence[str] | None) -> bool:
     """Return whether the columns that were asked for are named in the first row, which was not taken for a header."""
-    if given is None or table.has_header or not table.rows:
+    if given is None or table.has_header is not False or not table.rows:
         return False
     names = {plain_name(cell) for cell in table.rows[0].cells if isinstance(cell, str)}
     return {plain_name(name) for name in ([given] if isinstance(given, str) else given)} <= names
