@@ -21,6 +21,7 @@ export function EpochAnswers({ model }: { model: TunedModel }) {
       </p>
       <ScrollRegion label={text.epochAnswers.table}>
         <Table
+          className="epoch-answers"
           heads={[
             [text.heldOut.input],
             [text.heldOut.expected],
