@@ -29,7 +29,7 @@ from tunery.server.http import Services
 from tunery.service.access import TUNING
 from tunery.service.answering import Answering
 from tunery.service.bases import Downloads
-from tunery.service.creation import Creation, Estimates
+from tunery.service.creation import Creation, seconds_left
 from tunery.service.library import Library
 from tunery.service.reports import DataChecks, DataCurves, Evaluations
 from tunery.service.tuning import Progress
@@ -62,14 +62,13 @@ class Api:
         self.library = library
         self.accounts = make_accounts(library, Clock())
         catalog = Catalog(library.folder.path, BASE)
-        counting = cast(Answering, CountingHere(library.folder.path))
         self.services = SimpleNamespace(
             library=library,
             catalog=catalog,
             accounts=self.accounts,
             answering=_NobodyAnswers(),
-            creation=Creation(library, catalog, counting),
-            estimates=Estimates(counting, library, catalog),
+            creation=Creation(library, catalog, cast(Answering, CountingHere(library.folder.path))),
+            estimates=SimpleNamespace(left=lambda model: seconds_left(model.task)),  # no base has to be loaded
             evaluations=Evaluations(library, cast(Answering, None), catalog),  # not started
             data_checks=DataChecks(library, catalog),
             data_curves=DataCurves(library, catalog),

@@ -30,12 +30,12 @@ from tunery.engine.memory import KeptWeights, available_memory, task_memory
 from tunery.errors import (
     DataProblem,
     DatasetInvalid,
-    DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,
     Level,
     NotFound,
     ResourceExhausted,
+    TuneryError,
     Unavailable,
 )
 from tunery.evaluation.contest import set_aside
@@ -419,7 +419,7 @@ class Estimates:
         return seconds_left(task, self._remembered.get(task.id), self._others.get(task.id, ()))
 
     def _look_at_others(self, model: TunedModel) -> None:
-        with suppress(DeadlineExceeded, ResourceExhausted, Unavailable):  # then the task itself has to do
+        with suppress(TuneryError):  # such as a busy answering process; then the task itself has to do
             self._work_of(model.task, model.base_model)
             self._others = {model.task.id: self._measured(model.base_model)}
 
