@@ -108,6 +108,7 @@ def test_rows_and_labels_are_told_before_the_start(client: httpx2.Client) -> Non
 def test_a_first_guess_becomes_a_measurement(tmp_path: Path) -> None:
     """Before the first task the time is a guess, then it is measured; each further epoch adds the same."""
     with serving(make_home(tmp_path)) as live, live.client() as client:
+        live.services.estimates._load = None  # which changes between two estimates, as other tests run meanwhile
         guessed = estimated(client, ROWS)["seconds"]
         live.tune(client, "first", rows=24, batchSize=2)
         found = [estimated(client, ROWS, hyperparameters={"epochCount": n})["seconds"] for n in (100, 200, 300)]
@@ -119,7 +120,7 @@ def test_a_first_guess_becomes_a_measurement(tmp_path: Path) -> None:
 
     assert {guessed["source"], found[0]["source"]} == {"guess", "measured"}
     first, second, third = (one["atMost"] for one in found)
-    assert third - second == pytest.approx(second - first, rel=0.1)  # other programs may take more or less meanwhile
+    assert third - second == pytest.approx(second - first, abs=0.15)  # each is rounded to a tenth
     assert shared["atMost"] > plain["atMost"]
 
 
