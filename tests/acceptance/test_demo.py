@@ -27,6 +27,11 @@ def test_demo_ends_with_the_verdict_and_fails_when_tuning_did_not_help(tmp_path:
     assert "loss per step" in done.stderr
     assert done.stdout.count("billing / ") > 0  # expected answers, side by side with those of both models
     assert "Scores on all 54 rows" in done.stdout
-    assert re.search(r"\d %  the tuned model", done.stdout)
+    score, words = (
+        re.search(rf"(\d+) %  {who}", done.stdout) for who in ("the tuned model", "a word-based classifier")
+    )
+    assert score
+    assert words
+    assert int(score[1]) < int(words[1])
     assert re.search("No better than a simple baseline: |Tuning did not help: ", done.stdout)
     assert "tunery generate ticket-labels-" in done.stdout

@@ -135,7 +135,7 @@ def as_one_lane() -> Iterator[None]:
     Give a block the threads of one lane, for work with many small products.
 
     Threads that share a product wait for each other, and if another program keeps a core busy, for as long as that
-    program has its turn: an answer of 16 tokens then took 20 s on two threads.
+    program has its turn: short answers to three rows then took 20 to 35 s on two threads.
     """
     with _threads_kept():
         torch.set_num_threads(max(1, torch.get_num_threads() // 2))
