@@ -17,6 +17,8 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 STEP := src/tunery/engine/answers/native
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# A test that hangs fails with the stacks of all threads; one that hangs in compiled code ends its worker.
+TEST_LIMIT := --timeout 300 -o faulthandler_timeout=360 -o faulthandler_exit_on_timeout=true
 # pip's bars on a terminal, a line for each package in a file, errors only in CI
 PIP_OUTPUT := $(if $(CI),--quiet,$(if $(MAKE_TERMOUT),,--progress-bar=off))
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(PIP_OUTPUT)
@@ -44,7 +46,7 @@ platforms: $(VENV)/.developed
 	$(BIN)/mypy --no-warn-unreachable --platform darwin --cache-dir .mypy_cache/darwin
 
 test: $(VENV)/.developed base rows lint platforms studio-test
-	$(PYTEST) -q -n 3 --dist loadfile --no-loadscope-reorder --durations 30
+	$(PYTEST) -q -n 3 --dist loadfile --no-loadscope-reorder --durations 30 $(TEST_LIMIT)
 
 # the tests marked "base" need the default base; without it they are skipped and say so, in CI they fail
 base: $(VENV)/.installed
