@@ -78,6 +78,17 @@ class Served:
         rows = (line.split() for line in lines)
         return [(float(row[0]), int(row[1]), row[2], int(row[3]), int(row[4])) for row in rows]
 
+    @property
+    def last_step_at(self) -> float:
+        """Return the monotonic time of the fake trainer's last step, or 0."""
+        path = _steps(self.home)
+        if not path.exists():
+            return 0.0
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 200))
+            *_, last = [b"0", *file.read().split(b"\n")[:-1]]  # behind the last line break, one may be half written
+        return float(last.split()[0])
+
     def start(self) -> Served:
         """Start, and wait until it answers."""
         begin = time.monotonic()

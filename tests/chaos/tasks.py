@@ -48,6 +48,7 @@ class Outcome:
     steps_behind_a_later_claim: int = 0
     late_writes_refused: int = 0
     late_writes_taken: int = 0
+    replies_unlike_the_table: int = 0
     seconds_to_the_next_step: dict[str, list[float]] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -63,8 +64,8 @@ class Outcome:
 class Chaos:
     """A server with tasks, and what is done to it."""
 
-    def __init__(self, server: Served, tasks: int, seed: int) -> None:
-        self.server, self.random = server, random.Random(seed)
+    def __init__(self, server: Served, table: Library, tasks: int, seed: int) -> None:
+        self.server, self.table, self.random = server, table, random.Random(seed)
         self.outcome = Outcome(tasks, seed)
         self.ids = [f"task-{number}" for number in range(tasks)]
         self.seen: dict[str, tuple[str, int]] = {}
@@ -89,6 +90,7 @@ class Chaos:
         wait_until(lambda: self.look() or self.is_over, 900)
         self.outcome.seconds = round(time.monotonic() - begin, 1)
         self._judge_steps()
+        self._judge_replies()
         return self.outcome
 
     @property
@@ -96,15 +98,19 @@ class Chaos:
         return len(self.seen) == len(self.ids) and all(phase in TERMINAL for phase, _ in self.seen.values())
 
     def look(self) -> None:
-        """Compare every task with its last observed state."""
-        for model in self.server.models():
-            model_id = model["name"].removeprefix("tunedModels/")
-            operation = self.server.operation(model_id)["metadata"]
-            phase, steps = operation["phase"], operation["completedSteps"]
-            before, steps_before = self.seen.get(model_id, (phase, 0))
+        """Compare every task with its last observed state, in the table itself: it costs the server nothing."""
+        for model in self.table.list():
+            phase, steps = model.task.phase.name, model.task.completed_steps
+            before, steps_before = self.seen.get(model.id, (phase, 0))
             self.outcome.changed_after_the_end += before in TERMINAL and phase != before
             self.outcome.steps_backwards += steps < steps_before
-            self.seen[model_id] = phase, steps
+            self.seen[model.id] = phase, steps
+
+    def _judge_replies(self) -> None:
+        """Compare what the server says in the end with the table."""
+        for model_id, (phase, steps) in self.seen.items():
+            said = self.server.operation(model_id)["metadata"]
+            self.outcome.replies_unlike_the_table += (said["phase"], said["completedSteps"]) != (phase, steps)
 
     def kill(self) -> None:
         """kill -9 of the child that works."""
@@ -131,8 +137,7 @@ class Chaos:
         self._wait_for_a_step("server killed, from its next start")
 
     def _write_late(self) -> None:
-        with Library.open(self.server.home) as library:
-            running = [m.task for m in library.list() if m.task.phase in (Phase.PREPARING, Phase.RUNNING)]
+        running = [m.task for m in self.table.list() if m.task.phase in (Phase.PREPARING, Phase.RUNNING)]
         with Library.own(self.server.home) as library:  # which takes back what was running
             for task in running:
                 self._try_late(library, task)
@@ -161,13 +166,12 @@ class Chaos:
         return self.server.tuning_child()
 
     def _last_step(self) -> float:
-        steps = self.server.steps
-        return steps[-1][0] if steps else 0.0
+        return self.server.last_step_at
 
     def _wait_for_a_step(self, kind: str) -> None:
         begin = time.monotonic()
         give_up = begin + 60
-        next_look = begin + LOOK_SECONDS  # a look asks once for each task: all the time, it would be the load measured
+        next_look = begin + LOOK_SECONDS  # a look reads the whole table: all the time, it would be the load measured
         while time.monotonic() < give_up:
             last = self._last_step()
             if last > begin:
@@ -193,8 +197,8 @@ def chaos(
     tasks: int, kills: int, freezes: int, server_kills: int, seed: int = 0, step_seconds: float = 0.02
 ) -> Outcome:
     """Run a number of tasks and return their outcome."""
-    with in_a_new_home() as home, _served(home, step_seconds) as server:
-        return Chaos(server, tasks, seed).run(kills, freezes, server_kills)
+    with in_a_new_home() as home, _served(home, step_seconds) as server, Library.open(home) as table:
+        return Chaos(server, table, tasks, seed).run(kills, freezes, server_kills)
 
 
 def main() -> None:
