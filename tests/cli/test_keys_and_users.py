@@ -134,3 +134,20 @@ def test_what_a_command_made_works_on_the_server(run: Run, home: Path) -> None:
 
     with Library.own(home) as library:
         assert Accounts(library.database, library.folder).caller_of_key(secret).has_key
+
+
+@pytest.mark.usefixtures("owner")
+def test_the_audit_log(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read while a server owns the folder, too: the oldest line first, all of it or one user's."""
+    assert "Nothing is recorded" in run("users", "log", "--by", "nobody@example.com").said
+    typed(monkeypatch, "a good password")
+    run("users", "add", "ann@example.com", "--password")
+    run("users", "disable", "ann@example.com")
+
+    lines = run("users", "log", "--limit", "2").output.splitlines()
+    events = json.loads(run("users", "log", "--by", "local", "--json").output)
+
+    assert lines[0].split("  ")[0] == "TIME (UTC)"
+    assert ["CreateUser" in lines[1], "DisableUser" in lines[2], len(lines)] == [True, True, 3]
+    assert [event["action"] for event in events][:2] == ["DisableUser", "CreateUser"]
+    assert events[0]["resource"] == "users/ann@example.com"

@@ -31,6 +31,7 @@ PATHS = [
     ("GET", "clients"),
     ("POST", "clients"),
     ("DELETE", "clients/x"),
+    ("GET", "auditEvents"),
 ]
 
 

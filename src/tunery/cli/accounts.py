@@ -166,6 +166,39 @@ def enable(user: UserName) -> None:
     terminal.say(f"{user} can sign in again.")
 
 
+@users.command()
+def log(
+    by: Annotated[str | None, option("Only what this user did.", "everybody", metavar="USER")] = None,
+    model: Annotated[str | None, option("Only what was done to this tuned model.", "everything", metavar="ID")] = None,
+    limit: Annotated[int, option("How many of the newest lines.", "50")] = 50,
+    json: Json = False,
+) -> None:
+    """Print the audit log: who tuned, shared, exported or deleted what, and who managed users and keys."""
+    from tunery.service.database import audit
+    from tunery.service.library import Library
+
+    resource = None if model is None else f"tunedModels/{model.removeprefix('tunedModels/')}"
+    with Library.open(config.data_folder(), config.shared()) as library:
+        found = audit.events(library.database, limit=limit, actor=by, resource=resource)
+    if json:
+        terminal.result(output.dumped([event.shown() | {"time": event.time.isoformat()} for event in found]))
+        return
+    if not found:
+        terminal.say("Nothing is recorded yet." if by is None and model is None else "Nothing is recorded of that.")
+        return
+    rows = [
+        (f"{event.time:%Y-%m-%d %H:%M:%S}", event.actor, event.action, event.resource, _told(event.details))
+        for event in reversed(found)
+    ]
+    terminal.table(("TIME (UTC)", "BY", "ACTION", "OF", "DETAILS"), rows)
+
+
+def _told(details: dict[str, object]) -> str:
+    """Return details as `name value`, lists with commas."""
+    texts = {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in details.items()}
+    return "; ".join(f"{name} {value}" for name, value in texts.items())
+
+
 def _password() -> str:
     if terminal.can_ask():
         with waiting_for_a_person():

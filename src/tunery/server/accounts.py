@@ -13,13 +13,17 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from tunery.errors import InvalidArgument, Unauthenticated
-from tunery.server.http import ApiRouter, services_of
+from tunery.server.http import ApiRouter, ServicesOf, services_of
 from tunery.server.security import Administrator, CallerOf, bearer_token
 from tunery.server.sign_in import PASSWORDS
 from tunery.server.wire import accounts as wire
+from tunery.service import tuning
 from tunery.service.access import require_delegable
 from tunery.service.accounts.accounts import Accounts
+from tunery.service.database import audit
 from tunery.types import Caller
+
+AUDIT_PAGE_SIZE = 100
 
 router = ApiRouter(prefix="/v1beta/accounts", tags=["accounts (extension)"])
 
@@ -152,6 +156,25 @@ def create_client(accounts: AccountsOf, _: Administrator, body: wire.CreateClien
 def delete_client(accounts: AccountsOf, _: Administrator, client_id: str) -> None:
     """Revoke an OAuth client with all its tokens."""
     accounts.clients.revoke(client_id)
+
+
+@router.get("/auditEvents", name="ListAuditEvents")
+def list_audit_events(
+    services: ServicesOf,
+    _: Administrator,
+    page_size: int | None = None,
+    page_token: str | None = None,
+    actor: str | None = None,
+    resource: str | None = None,
+) -> wire.ListAuditEventsReply:
+    """List who did what, newest first: all of it, or what one `actor` did, or what was done to one `resource`."""
+    size, list_key = tuning.page_size(page_size, AUDIT_PAGE_SIZE), ("auditEvents", actor, resource)
+    before = tuning.read_page_token(page_token, *list_key)
+    found = audit.events(services.library.database, before=before, limit=size + 1, actor=actor, resource=resource)
+    return wire.ListAuditEventsReply(
+        audit_events=[wire.AuditEventMessage(**event.shown()) for event in found[:size]],
+        next_page_token=tuning.page_token(found[size - 1].number, *list_key) if len(found) > size else None,
+    )
 
 
 @router.post("/logins", name="CreateLogin")

@@ -88,6 +88,7 @@ def _exported(
     library.sharing.require(caller, Action.READ, model_id)
     model = library.find(model_id)
     ordered = export.order(library, services.catalog, model, choice, python=config.proof_python())
+    library.record("ExportTunedModel", model, format=choice.format, bits=choice.bits, epoch=choice.epoch)
     name = f"{model_id}@epoch-{choice.epoch}" if choice.epoch else model_id
     return _TarReply(_made(services, model, ordered, is_unwanted), f"{name}-{choice.format}.tar")
 

@@ -52,6 +52,7 @@ from tunery.server.shares import Places, in_own_thread
 from tunery.server.wire.messages import MAX_PROBLEMS, Incoming, Message, Problems
 from tunery.server.wire.protobuf_json import strict_json
 from tunery.service.access import require_known
+from tunery.service.database import audit
 from tunery.service.folder import split_epoch
 from tunery.service.tuning import MAX_PAGE_SIZE, page_size, page_token, read_page_token
 from tunery.types import MAX_DATASET_BYTES, Caller
@@ -284,6 +285,7 @@ async def body_read(request: Request, limit_bytes: int = MAX_DATASET_BYTES) -> A
 def note_caller(request: Request, caller: Caller) -> Caller:
     """Store the caller of a request for its log line and for reading its body; return the caller."""
     request.state.caller = caller
+    audit.note_actor(caller.name)
     return caller
 
 

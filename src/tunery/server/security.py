@@ -24,6 +24,7 @@ from tunery.server.http import note_caller, on_unexpected, reply_of, services_of
 from tunery.server.shares import Allowance, Places
 from tunery.service.access import Action, require_administrator, require_known, require_scope
 from tunery.service.accounts.credentials import SESSION_DAYS
+from tunery.service.database import audit
 from tunery.types import Caller
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -72,6 +73,7 @@ class Guards:
             await self._app(scope, receive, send)
             return
 
+        audit.begin_request()
         has_begun = False
 
         async def send_guarded(message: Message) -> None:

@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any
 
 from tunery.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unauthenticated
-from tunery.service.database import models, tasks
+from tunery.service.database import audit, models, tasks
 from tunery.service.database.connection import Connection, Database
 from tunery.service.tuning import LOCAL_ADDRESS, LOCAL_USER
 from tunery.types import Caller, GranteeType, Permission, Phase, Role, TunedModel
@@ -191,6 +191,7 @@ class Sharing:
         grantee = _grantee(grantee_type, address, role)
         with self._changing(caller, Action.WRITE, model_id) as (connection, _):
             permission_id = models.add_permission(connection, model_id, grantee_type, grantee, role)
+            _record(connection, "CreatePermission", caller, model_id, grantee or grantee_type, role)
             return _found(models.list_permissions(connection, model_id), permission_id)
 
     def change_role(self, caller: Caller, model_id: str, permission_id: str, role: Role) -> Permission:
@@ -201,13 +202,18 @@ class Sharing:
                 return permission
             _refuse_owner(permission.role, role)
             models.change_role(connection, permission_id, role)
+            grantee = permission.email_address or permission.grantee_type
+            _record(connection, "UpdatePermission", caller, model_id, grantee, role)
             return _found(models.list_permissions(connection, model_id), permission_id)
 
     def delete(self, caller: Caller, model_id: str, permission_id: str) -> None:
         """Delete a permission, except the owner's."""
         with self._changing(caller, Action.WRITE, model_id) as (connection, known):
-            _refuse_owner(_found(known, permission_id).role)
+            permission = _found(known, permission_id)
+            _refuse_owner(permission.role)
             models.remove_permission(connection, permission_id)
+            grantee = permission.email_address or permission.grantee_type
+            _record(connection, "DeletePermission", caller, model_id, grantee, permission.role)
 
     def transfer(self, caller: Caller, model_id: str, address: str) -> None:
         """Make another user the owner; the old owner becomes a writer."""
@@ -216,6 +222,7 @@ class Sharing:
             if any(p.email_address == new_owner and p.role == Role.OWNER for p in known):
                 raise FailedPrecondition(f"{new_owner} already owns tunedModels/{model_id}.")
             models.transfer_ownership(connection, model_id, str(new_owner))
+            _record(connection, "TransferOwnership", caller, model_id, str(new_owner), Role.OWNER)
 
     @contextmanager
     def _changing(
@@ -224,6 +231,11 @@ class Sharing:
         require_scope(caller, action)
         with self._database.writing() as connection:
             yield connection, _checked(connection, caller, action, model_id)
+
+
+def _record(connection: Connection, action: str, caller: Caller, model_id: str, grantee: str, role: Role) -> None:
+    details = {"grantee": grantee, "role": role.name}
+    audit.record(connection, action, f"tunedModels/{model_id}", actor=caller.name, **details)
 
 
 def _checked(connection: Connection, caller: Caller, action: Action, model_id: str) -> tuple[Permission, ...]:

@@ -35,8 +35,8 @@ from tunery.errors import (
 )
 from tunery.files import open_published, sweep
 from tunery.service.access import Polling, Sharing
+from tunery.service.database import audit, models, tasks
 from tunery.service.database import connection as schema
-from tunery.service.database import models, tasks
 from tunery.service.database.connection import Database
 from tunery.service.folder import DataFolder, Ownership, epoch_folder
 from tunery.service.process import machine_start
@@ -220,6 +220,8 @@ class Library:
                 model_id = repeated
             else:
                 models.add_model(connection, model_id, request, idempotency_key)
+                of = {"base_model": request.base_model, "examples": len(request.examples)}
+                audit.record(connection, "CreateTunedModel", f"tunedModels/{model_id}", actor=request.user_id, **of)
                 digest = inputs_sha256(
                     request.base_digest,
                     request.examples,
@@ -258,6 +260,8 @@ class Library:
             epoch_folder(self.artifact(model)[0], int(str(changes["chosen_epoch"])))
         with self.database.writing() as connection:
             models.change_model(connection, model.id, changes)
+            shared = changes.get("examples_shared")
+            audit.record(connection, "UpdateTunedModel", model.name, fields=sorted(changes), examples_shared=shared)
         return self.get(model.id)
 
     def delete(self, name: str) -> None:
@@ -268,6 +272,7 @@ class Library:
         model = self.get(name)
         with self.database.writing() as connection:
             models.remove_model(connection, model.id)
+            audit.record(connection, "DeleteTunedModel", model.name, display_name=model.display_name)
         self._deleted.add(model.task.id)
         self._remove(model.task.id)
 
@@ -352,6 +357,11 @@ class Library:
             raise FailedPrecondition(
                 f"The tuned model {model.source_tuned_model}, from which this one was to be tuned, was deleted."
             ) from None
+
+    def record(self, action: str, model: TunedModel, **details: Any) -> None:
+        """Add an event that changes no row to the audit log."""
+        with self.database.writing() as connection:
+            audit.record(connection, action, model.name, **details)
 
     def put_report(self, model: TunedModel, kind: str, document: Mapping[str, Any]) -> None:
         """Store a report about a tuned model, replacing an earlier one of its kind; raise NotFound."""
@@ -514,6 +524,8 @@ class Library:
         model = self.get(name)
         with self.database.writing() as connection:
             tasks.request_cancel(connection, model.id)
+            if not model.task.phase.is_final:
+                audit.record(connection, "CancelTuning", model.name)
         return self.get(model.id)
 
     def start_next(self, model: TunedModel) -> None:

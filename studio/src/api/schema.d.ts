@@ -1465,6 +1465,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1beta/accounts/auditEvents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Listauditevents
+         * @description List who did what, newest first: all of it, or what one `actor` did, or what was done to one `resource`.
+         */
+        get: operations["ListAuditEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1beta/accounts/logins": {
         parameters: {
             query?: never;
@@ -1500,6 +1520,24 @@ export interface components {
             text: string;
             /** Epochcount */
             epochCount?: number;
+        };
+        /**
+         * AuditEventMessage
+         * @description What somebody did; `action` is named like the operation, `resource` like what it was done to.
+         */
+        AuditEventMessage: {
+            /** Time */
+            time: string;
+            /** Actor */
+            actor: string;
+            /** Action */
+            action: string;
+            /** Resource */
+            resource: string;
+            /** Details */
+            details?: {
+                [key: string]: unknown;
+            };
         };
         /**
          * BaseOut
@@ -2458,6 +2496,16 @@ export interface components {
              * @description Regular expression that the whole ID of a tuned model matches.
              */
             idPattern: string;
+        };
+        /**
+         * ListAuditEventsReply
+         * @description A page of the audit log, newest first.
+         */
+        ListAuditEventsReply: {
+            /** Auditevents */
+            auditEvents: components["schemas"]["AuditEventMessage"][];
+            /** Nextpagetoken */
+            nextPageToken?: string;
         };
         /**
          * ListClientsReply
@@ -7762,6 +7810,36 @@ export interface operations {
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
+        };
+    };
+    ListAuditEvents: {
+        parameters: {
+            query?: {
+                pageSize?: number;
+                pageToken?: string;
+                actor?: string;
+                resource?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListAuditEventsReply"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             429: components["responses"]["Error429"];
             "5XX": components["responses"]["Error5XX"];
         };

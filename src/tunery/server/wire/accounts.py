@@ -135,6 +135,23 @@ class ListClientsReply(Message):
     clients: list[ClientMessage]
 
 
+class AuditEventMessage(Message):
+    """What somebody did; `action` is named like the operation, `resource` like what it was done to."""
+
+    time: Timestamp
+    actor: str
+    action: str
+    resource: str
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class ListAuditEventsReply(Message):
+    """A page of the audit log, newest first."""
+
+    audit_events: list[AuditEventMessage]
+    next_page_token: str | None = None
+
+
 class CreateUserBody(StrictIncoming):
     """A new user; without a password, the first sign-in needs a set-up link."""
 

@@ -29,6 +29,7 @@ from tunery.service.accounts.oauth import COMMAND_LINE, Clients, Codes
 from tunery.service.accounts.users import Store, Users
 from tunery.service.accounts.values import TokenKind, digest, kind_of, new_secret
 from tunery.service.database import accounts as rows
+from tunery.service.database import audit
 from tunery.service.database.connection import Database
 from tunery.service.folder import DataFolder
 from tunery.service.tuning import LOCAL_USER
@@ -87,7 +88,9 @@ class Accounts:
     def tidy(self) -> None:
         """Delete rows that expired more than a day ago; call this when the server starts and once a day."""
         with self._store.database.writing() as connection:
-            rows.delete_ended(connection, self._store.clock() - timedelta(days=KEPT_DAYS))
+            now = self._store.clock()
+            rows.delete_ended(connection, now - timedelta(days=KEPT_DAYS))
+            audit.delete_before(connection, now - timedelta(days=audit.KEPT_DAYS))
 
     def require_ready_for_network(self, *, is_encrypted: bool) -> None:
         """

@@ -27,6 +27,7 @@ from tunery.service.accounts.values import (
     new_secret,
 )
 from tunery.service.database import accounts as rows
+from tunery.service.database import audit
 from tunery.service.database.connection import Connection
 from tunery.service.tuning import LOCAL_USER, random_id
 
@@ -146,6 +147,7 @@ class Tokens(Credentials):
                 if isinstance(code, AuthorizationCode):
                     rows.revoke_tokens(connection, now, sign_in=grant.sign_in)
                 return None
+            audit.record(connection, "SignIn", f"users/{grant.user_id}", actor=grant.user_id, client=grant.client.name)
             return self._issue(connection, grant)
 
     def renew(self, grant: Grant, refresh_token: Credential) -> Issued | None:
@@ -168,6 +170,7 @@ class Tokens(Credentials):
         grant = Grant(client, user_id, " ".join(scopes), random_id(), self._store.clock() + timedelta(days=days))
         with self._store.database.writing() as connection:
             rows.add_client(connection, client)
+            audit.record(connection, "CreateLogin", f"users/{user_id}", actor=user_id, client=client.name, days=days)
             return self._issue(connection, grant)
 
     def create_access(self, user_id: str, scope: str, key_id: str) -> Issued:
@@ -183,7 +186,9 @@ class Tokens(Credentials):
             raise InvalidArgument(f"A token lasts 1 to {MAX_PLAIN_DAYS:,} days, not {days:,}.")
         fields = {"scope": " ".join(scopes), "sign_in": random_id(), "label": checked_label(label)}
         with self._store.database.writing() as connection:
-            return self._create(connection, TokenKind.PLAIN, user_id, timedelta(days=days), **fields)
+            made = self._create(connection, TokenKind.PLAIN, user_id, timedelta(days=days), **fields)
+            audit.record(connection, "CreateToken", f"tokens/{made[0].id}", actor=user_id, days=days)
+            return made
 
     def all(self) -> list[Credential]:
         """Return the plain and refresh tokens that can be used."""
@@ -208,6 +213,7 @@ class Tokens(Credentials):
             if sign_in is None:
                 raise NotFound(f"There is no token {token_id}. `tunery keys list` lists all tokens.")
             rows.revoke_tokens(connection, self._store.clock(), sign_in=sign_in)
+            audit.record(connection, "DeleteToken", f"tokens/{token_id}")
 
     def revoke_sign_in(self, sign_in: str) -> None:
         """Revoke all tokens that follow from one sign-in."""
@@ -238,7 +244,9 @@ class Keys(Credentials):
         """Make an API key; return it with its secret, which is not stored."""
         owner = None if user_id is None else self._users.get(user_id).id
         with self._store.database.writing() as connection:
-            return self._create(connection, TokenKind.KEY, owner, None, label=checked_label(label))
+            made = self._create(connection, TokenKind.KEY, owner, None, label=checked_label(label))
+            audit.record(connection, "CreateKey", f"keys/{made[0].id}", user=owner)
+            return made
 
     def add_key_file(self, address: str, public_key: str, user_id: str, label: str = "") -> Credential:
         """
@@ -255,6 +263,7 @@ class Keys(Credentials):
         )
         with self._store.database.writing() as connection:
             rows.add_credential(connection, key)
+            audit.record(connection, "CreateKey", f"keys/{key.id}", user=user.id, address=normal)
         return key
 
     def all(self) -> list[Credential]:
@@ -296,6 +305,7 @@ class Keys(Credentials):
             rows.revoke_tokens(connection, now, sign_in=key_id)
             if not rows.revoke_key(connection, key_id, now):
                 raise NotFound(f"There is no key {key_id}. `tunery keys list` lists all keys.")
+            audit.record(connection, "DeleteKey", f"keys/{key_id}")
 
 
 class Sessions(Credentials):
@@ -305,6 +315,7 @@ class Sessions(Credentials):
         """Sign a browser in as a user and return the secret for its cookie."""
         life, now = timedelta(days=SESSION_DAYS), self._store.clock()
         with self._store.database.writing() as connection:
+            audit.record(connection, "SignIn", f"users/{user_id}", actor=user_id, client="browser")
             return self._create(connection, TokenKind.SESSION, user_id, life, last_use_time=now)[1]
 
     def find(self, secret: str) -> Credential | None:
@@ -325,6 +336,7 @@ class Sessions(Credentials):
         expire_time = self._store.clock() + timedelta(minutes=SETUP_LINK_MINUTES)
         with self._store.database.writing() as connection:
             rows.add_setup_link(connection, digest(secret), user_id, expire_time)
+            audit.record(connection, "CreateSetupLink", f"users/{user_id}")
         return secret
 
     def user_of_setup_link(self, secret: str) -> str:

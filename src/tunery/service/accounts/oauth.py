@@ -25,6 +25,7 @@ from tunery.service.accounts.values import (
     new_secret,
 )
 from tunery.service.database import accounts as rows
+from tunery.service.database import audit
 from tunery.service.tuning import random_id
 
 COMMAND_LINE = "tunery-cli"  # the public client of `tunery login`
@@ -94,6 +95,7 @@ class Clients:
         with self._store.database.writing() as connection:
             if not rows.revoke_client(connection, client_id, self._store.clock()):
                 raise NotFound(f"There is no client {client_id}.")
+            audit.record(connection, "DeleteClient", f"clients/{client_id}")
 
     def _new(
         self,
@@ -119,6 +121,7 @@ class Clients:
     def _add(self, client: Client) -> Client:
         with self._store.database.writing() as connection:
             rows.add_client(connection, client)
+            audit.record(connection, "CreateClient", f"clients/{client.id}", name=client.name)
         return client
 
     def _add_command_line(self) -> Client:

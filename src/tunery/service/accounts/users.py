@@ -27,6 +27,7 @@ from tunery.errors import (
 from tunery.service import process
 from tunery.service.accounts.values import Group, User
 from tunery.service.database import accounts as rows
+from tunery.service.database import audit
 from tunery.service.database.connection import Database
 from tunery.service.tuning import LOCAL_ADDRESS, LOCAL_USER
 
@@ -124,6 +125,7 @@ class Users:
         with self._store.database.writing() as connection:
             if not rows.add_user(connection, user_id, hashed, is_admin=is_admin, now=now):
                 raise AlreadyExists(f"There is already a user {user_id}.")
+            audit.record(connection, "CreateUser", f"users/{user_id}", is_admin=is_admin)
         return self.get(user_id)
 
     def get(self, user_id: str) -> User:
@@ -173,6 +175,7 @@ class Users:
         password_hash = _checked_and_hashed(password, user.id)
         with self._store.database.writing() as connection:
             rows.change_user(connection, user.id, password_hash=password_hash)
+            audit.record(connection, "SetPassword", f"users/{user.id}")
             rows.revoke_sessions(connection, self._store.clock(), user_id=user.id)
         return self.get(user.id)
 
@@ -184,6 +187,7 @@ class Users:
         now = self._store.clock()
         with self._store.database.writing() as connection:
             rows.change_user(connection, user.id, is_disabled=is_disabled)
+            audit.record(connection, "DisableUser" if is_disabled else "EnableUser", f"users/{user.id}")
             if is_disabled:
                 rows.revoke_sessions(connection, now, user_id=user.id)
                 rows.revoke_tokens(connection, now, user_id=user.id)
@@ -200,6 +204,7 @@ class Users:
         user_ids = sorted({self.get(member).id for member in members})
         with self._store.database.writing() as connection:
             rows.set_group(connection, group_id, user_ids, self._store.clock())
+            audit.record(connection, "SetGroup", f"groups/{group_id}", members=user_ids)
         return next(group for group in self.groups() if group.id == group_id)
 
     def remove_group(self, address: str) -> None:
@@ -207,6 +212,7 @@ class Users:
         with self._store.database.writing() as connection:
             if not rows.remove_group(connection, address.strip().lower()):
                 raise NotFound(f"There is no group {address}.")
+            audit.record(connection, "DeleteGroup", f"groups/{address.strip().lower()}")
 
 
 def normal_address(address: str) -> str:

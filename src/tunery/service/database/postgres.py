@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument, ResourceExhausted, TuneryError, Unavailable
 from tunery.service.database import connection as schema
 from tunery.service.database.connection import Database
-from tunery.service.database.tables import metadata, tuned_models, tuning_tasks, users
+from tunery.service.database.tables import audit_events, metadata, tuned_models, tuning_tasks, users
 from tunery.service.tuning import LOCAL_USER
 
 WAIT_SECONDS = 10  # for a connection, a lock, or a transaction whose program has stopped in the middle
@@ -170,10 +170,11 @@ def copy_rows(source: Connection, target: Connection) -> list[Copied]:
         if there != here:
             raise DataLoss(f"The table {table.name} did not arrive as it was: {there} became {here}.")
         copied.append(here)
-    if target.dialect.name == "postgresql":  # the next task comes after all of these
-        newest = target.scalar(select(func.max(tuning_tasks.c.number)))
-        if newest is not None:
-            target.execute(select(func.setval(func.pg_get_serial_sequence("tuning_tasks", "number"), newest)))
+    if target.dialect.name == "postgresql":  # the next ones come after all of these
+        for numbered in (tuning_tasks, audit_events):
+            newest = target.scalar(select(func.max(numbered.c.number)))
+            if newest is not None:
+                target.execute(select(func.setval(func.pg_get_serial_sequence(numbered.name, "number"), newest)))
     return copied
 
 

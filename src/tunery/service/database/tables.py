@@ -396,3 +396,16 @@ prompts = Table(
     Column("update_time", UtcDateTime, nullable=False),
     Index(None, "user_id"),
 )
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("time", UtcDateTime, nullable=False),
+    Column("actor", Text, nullable=False),  # no foreign key: an event outlives its user
+    Column("action", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("details", JSON, nullable=False),
+    Index(None, "actor", "number"),
+    Index(None, "resource", "number"),
+)
