@@ -18,7 +18,7 @@ BIN := $(VENV)/bin
 STEP := src/tunery/engine/answers/native
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 # A test that hangs fails with the stacks of all threads; one that hangs in compiled code ends its worker.
-TEST_LIMIT := --timeout 300 -o faulthandler_timeout=360 -o faulthandler_exit_on_timeout=true
+TEST_LIMIT := --timeout 600 -o faulthandler_timeout=660 -o faulthandler_exit_on_timeout=true
 # pip's bars on a terminal, a line for each package in a file, errors only in CI
 PIP_OUTPUT := $(if $(CI),--quiet,$(if $(MAKE_TERMOUT),,--progress-bar=off))
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(PIP_OUTPUT)

@@ -1,7 +1,5 @@
 """
 The browser of the tests: the system's own Chromium, driven by Playwright; nothing is downloaded.
-
-Knows how it is found and started, and what is kept of a visit that failed. Nothing of the Studio.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ type Toast = {
 };
 
 const SHOWN_MS = 8000;
-const WITH_ACTION_MS = 20_000; // time to read it and reach the button
+const WITH_ACTION_MS = 60_000; // time to read it and reach the button, on a busy machine and by keyboard too
 
 let toasts: readonly Toast[] = [];
 let lastId = 0;
