@@ -264,6 +264,7 @@ class TunedModel:
     fold_count: int = 0  # number of folds for evaluating it after tuning; 0: none
     tuned_again_from: str | None = None  # id of the tuned model whose examples and settings it repeats, perhaps changed
     score: Score | None = None  # where it was asked for, and there is an evaluation
+    is_interrupted: bool = False  # where it was asked for: its task is not finished, and no process works on it
 
     @property
     def name(self) -> str:

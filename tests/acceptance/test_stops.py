@@ -31,7 +31,7 @@ def test_ctrl_c_keeps_what_was_tuned(start: Start, home: Path, data: Path) -> No
     command.kill(signal.SIGINT)
 
     assert command.wait() == 130
-    assert "Stopping after this step; press Ctrl-C again to abort." in command.said
+    assert "Stopping after this step, and keeping the model as it is then. Press Ctrl-C again" in command.said
     assert command.result == "tunedModels/numbers\n"
     with Library.open(home) as library:
         model = library.get("numbers")
@@ -59,7 +59,7 @@ def test_ctrl_c_twice_leaves_the_job_for_later(start: Start, home: Path, data: P
     command.kill(signal.SIGSTOP)  # so that both presses come within one step
     command.kill(signal.SIGINT)
     command.kill(signal.SIGCONT)
-    command.wait_until(lambda: "press Ctrl-C again" in command.said)
+    command.wait_until(lambda: "Press Ctrl-C again" in command.said)
     command.kill(signal.SIGINT)
 
     assert command.wait() == 130

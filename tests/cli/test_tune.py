@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -189,8 +190,27 @@ def test_an_id_that_is_taken(run: Run, tuned: str, data: Path) -> None:
     others = [run("tune", data, "--no-verdict", "--base-model", "tiny", "--epochs", "1").output for _ in range(2)]
 
     assert again.status == 16
-    assert "already a tuned model 'numbers'" in again.said
+    assert "'numbers'. To start again under this id, delete it first: `tunery models delete numbers`." in again.said
+    assert "Data " not in again.said
     assert len(set(others)) == 2
+
+
+def test_a_cancelled_job_says_so_and_how_to_go_on(
+    run: Run, tiny: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end, and when its command is given again."""
+    command = ("tune", data, "--no-verdict", "--base-model", tiny, "--id", "mine", "--epochs", "2")
+    events = itertools.count(1)  # loading, started, the first step
+    with monkeypatch.context() as patch:
+        patch.setattr(Interrupts, "should_end", property(lambda _: next(events) >= 3))
+        stopped = run(*command)
+    again = run(*command)
+
+    assert stopped.status == INTERRUPTED
+    assert re.search(r"^Tuned    mine in \d+ s, cancelled after 1 of 10 steps$", stopped.said, re.MULTILINE)
+    assert "A cancelled job does not resume. To tune all 10 steps, run the same" in " ".join(stopped.said.split())
+    assert again.status == 16
+    assert "'mine', cancelled after 1 of 10 steps; a cancelled job does not resume. To start again" in again.said
 
 
 def test_ctrl_c_before_the_first_step_leaves_the_id_free(

@@ -342,6 +342,28 @@ def received_snapshots(replies: Iterable[Mapping[str, Any]]) -> Sequence[TuningS
     return TypeAdapter(tuple[TuningSnapshot, ...]).validate_python([{"epoch": 0, **snake_case(r)} for r in replies])
 
 
+_EXAMPLE_PATH = re.compile(r"tuningTask\.trainingData\.examples\.examples\[(?P<place>\d{1,7})\](\.(?P<field>\w+))?")
+
+
+def with_rows_of_file(message: str, rows: Sequence[int]) -> str:
+    """Return a server's message about examples with the row numbers of the user's file."""
+
+    def in_file(found: re.Match[str]) -> str:
+        place = int(found["place"])
+        row = rows[place] if place < len(rows) else place + 1
+        return f"Row {row}, {found['field']}" if found["field"] else f"Row {row}"
+
+    return _EXAMPLE_PATH.sub(in_file, message)
+
+
+def proof_in(work: Path, export_format: str) -> Document | None:
+    """Return the proof of an export from the card in its folder."""
+    from tunery.card import CARD_JSON
+
+    exports = json.loads((work / CARD_JSON).read_text("utf-8"))["exports"]
+    return next((export for export in exports if export["format"] == export_format), None)
+
+
 def _question(text: str, settings: Mapping[str, Any]) -> Document:
     configuration = {
         "temperature": settings["temperature"],

@@ -188,7 +188,7 @@ def _facts(model: TunedModel) -> list[tuple[str, str]]:
         ("Name", model.display_name if model.display_name != model.id else ""),
         ("About", model.description),
         ("State", _state(model) + (f" in {seconds:.0f} s" if seconds is not None else "")),
-        ("Reason", task.error_message or ""),
+        ("Reason", output.why_not_whole(model) or task.error_message or ""),
         ("Base", model.base_model),
         ("From", _origin(model)),
         ("Data", f"{task.data.source}, {task.data.rows} rows{held_out}"),
@@ -214,10 +214,12 @@ def _machine(model: TunedModel) -> list[str]:
 
 def _state(model: TunedModel) -> str:
     task = model.task
-    if task.phase is Phase.CANCELLED and model.artifact:
-        return f"ACTIVE, cancelled after step {task.completed_steps}"
+    if task.phase is Phase.CANCELLED and model.state is State.ACTIVE:
+        return f"ACTIVE, cancelled after {output.steps_done(task)}"
+    if model.is_interrupted:
+        return f"{model.state}, interrupted after {output.steps_done(task)}"
     if not task.phase.is_final:
-        return f"{model.state}, {task.phase.lower()} at step {task.completed_steps}"
+        return f"{model.state}, {task.phase.lower()} at step {task.completed_steps} of {task.total_steps}"
     return model.state.value
 
 

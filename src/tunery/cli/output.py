@@ -19,6 +19,7 @@ from tunery import config
 from tunery.cli import terminal
 from tunery.errors import DataProblem, Level, told_together
 from tunery.progress import LiveLine
+from tunery.service.tuning import HOW_TO_RESUME
 from tunery.types import (
     CatalogEntry,
     EpochLoss,
@@ -155,11 +156,7 @@ def print_end(model: TunedModel, seconds: float) -> None:
     """Print the curve, and what was created and where."""
     task = model.task
     is_whole = task.completed_steps == task.total_steps
-    how = (
-        f"{task.completed_steps} steps"
-        if is_whole
-        else f"cancelled after step {task.completed_steps} of {task.total_steps}"
-    )
+    how = f"{task.completed_steps} steps" if is_whole else f"cancelled after {steps_done(task)}"
     artifact = artifact_folder(model)
     terminal.say()
     print_curve(model, sys.stderr)
@@ -167,11 +164,44 @@ def print_end(model: TunedModel, seconds: float) -> None:
     for line in terminal.facts(
         (
             ("Tuned", f"{model.id} in {seconds:.0f} s, {how}"),
+            ("Warning", why_not_whole(model)),
             ("Adapter", str(artifact or "")),
             ("Curve", str(artifact / "loss.svg") if artifact else ""),
         )
     ):
         terminal.say(line)
+
+
+def steps_done(task: TuningTask) -> str:
+    """Return how far a task has come, as "9 of 75 steps"."""
+    return f"{task.completed_steps} of {task.total_steps} steps"
+
+
+def why_not_whole(model: TunedModel) -> str:
+    """Return why a model is not, or not yet, what its user wanted, and how to get that; empty for others."""
+    if model.is_interrupted:
+        drop = f"`tunery models delete {model.id}` drops it."
+        return f"The process that tuned it is gone. {HOW_TO_RESUME} {drop}"
+    if (answering := model.cancellation()) is None:
+        return ""
+    return (
+        f"Tuning was {answering}, perhaps worse than the whole job would. A cancelled job does not resume. To tune all"
+        f" {model.task.total_steps} steps, run the same command with another --id, or first"
+        f" `tunery models delete {model.id}`."
+    )
+
+
+def taken(model: TunedModel) -> str:
+    """Return that the id of a finished model is taken, what became of its tuning job, and how to go on."""
+    what = f"There is already a tuned model {model.id!r}"
+    if model.state is State.FAILED:
+        what += f", which failed: {model.task.error_message}"
+    elif model.cancellation() is not None:
+        what += f", cancelled after {steps_done(model.task)}; a cancelled job does not resume"
+    return (
+        f"{what.removesuffix('.')}. To start again under this id, delete it first: `tunery models delete {model.id}`."
+        " Or choose another --id."
+    )
 
 
 def artifact_folder(model: TunedModel) -> Path | None:
@@ -379,7 +409,7 @@ def model_document(model: TunedModel, *, has_curve: bool = True) -> dict[str, ob
         "adapter_folder": str(artifact_folder(model)) if model.artifact else None,
         "served_epoch": model.served_epoch,
         "score": asdict(model.score) if model.score else None,
-        "tuning_task": _task_document(model.task, has_curve),
+        "tuning_task": _task_document(model.task, has_curve) | {"is_interrupted": model.is_interrupted},
     }
 
 

@@ -30,7 +30,7 @@ from tunery.cli.terminal import (
     reads_file,
 )
 from tunery.cli.workplace import Job, Workplace, workplace
-from tunery.errors import TuneryError
+from tunery.errors import AlreadyExists, InvalidArgument, NotFound, TuneryError
 from tunery.progress import LiveLine, StepProgress, doing
 from tunery.service.tuning import Ended, Event, Noticed, PhaseEntered, Started, StepDone
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, Phase, State, TunedModel, WeightFormat
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 
 _DEFAULTS = Hyperparameters()
 _NAME_CHARACTERS = 40
+_STOPPING = (
+    "Stopping after this step, and keeping the model as it is then."
+    " Press Ctrl-C again to only interrupt the job, so that the same command resumes it."
+)
 
 
 HoldOut = Annotated[
@@ -116,6 +120,7 @@ def tune(
     }
     names = {"id": id, "display_name": display_name, "description": description}
     place = workplace(server)
+    _require_free(id, place)
     plan = _plan(file, reading, names, given, place, with_folds=verdict, fits_data=settings is Settings.AUTO)
     needed = _estimated(plan, place)
     if not yes:
@@ -130,6 +135,18 @@ def tune(
     output.print_next(ended, plan, file)
     if not is_whole:
         raise typer.Exit(INTERRUPTED)
+
+
+def _require_free(id: str | None, place: Workplace) -> None:
+    """Raise AlreadyExists if a finished model has this id, before anything is read or loaded."""
+    if id is None:
+        return
+    try:
+        taken = place.get(f"tunedModels/{id}")
+    except (NotFound, InvalidArgument):  # the id itself is checked with the request
+        return
+    if taken.task.phase.is_final:
+        raise AlreadyExists(output.taken(taken))
 
 
 def _estimated(plan: Plan, place: Workplace) -> MemoryEstimate | None:
@@ -219,7 +236,7 @@ def _ask_about_doubts(plan: Plan, needed: MemoryEstimate | None) -> None:
 def _tune(plan: Plan, place: Workplace, *, is_resume: bool) -> tuple[TunedModel, float]:
     """Return the tuned model and the seconds it took; exit if the task was left for later."""
     begin = time.monotonic()
-    interrupts = Interrupts(lambda: terminal.say_at_once("Stopping after this step; press Ctrl-C again to abort."))
+    interrupts = Interrupts(lambda: terminal.say_at_once(_STOPPING))
     with interrupts.watching(), place.job(plan, is_resume=is_resume) as job:
         try:
             ended = _watched(job, interrupts, plan.request.hyperparameters.epoch_count)

@@ -7,8 +7,6 @@ latter case, whatever can be read from the folder is read from it.
 
 from __future__ import annotations
 
-import json
-import re
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -32,13 +30,15 @@ from tunery.cli.client import (
     failed_sentence,
     holding_server,
     named_server,
+    proof_in,
     received_base,
     received_model,
     snake_case,
     unpack,
+    with_rows_of_file,
 )
 from tunery.cli.output import Plan
-from tunery.errors import FailedPrecondition, FolderLocked, InvalidArgument, NotFound
+from tunery.errors import AlreadyExists, FailedPrecondition, FolderLocked, InvalidArgument, NotFound
 from tunery.progress import LiveLine, byte_progress, doing
 from tunery.service import folder as folders
 from tunery.service.tuning import Event
@@ -60,7 +60,6 @@ MAX_ROWS = 500
 PAGE_SIZE = 200
 
 _HELD_OUT = "held-out rows"
-_EXAMPLE_PATH = re.compile(r"tuningTask\.trainingData\.examples\.examples\[(?P<place>\d{1,7})\](\.(?P<field>\w+))?")
 
 OnAnswered = Callable[[int, int], None]  # prompts answered, prompts in all
 
@@ -168,11 +167,11 @@ class Here:
 
     def models(self) -> Sequence[TunedModel]:
         with self._library() as library:
-            return library.with_scores(library.list())
+            return library.with_interruptions(library.with_scores(library.list()))
 
     def get(self, name: str) -> TunedModel:
         with self._library() as library:
-            return library.with_scores([library.get(name)])[0]
+            return library.with_interruptions(library.with_scores([library.get(name)]))[0]
 
     def delete(self, model: TunedModel) -> None:
         with self._owned() as library:
@@ -254,8 +253,13 @@ class Here:
                 one.id for one in library.list() if one.task.data.source == source and not one.task.phase.is_final
             ]
         if found is None:
+            where = f"was tuned on other rows of {source} or with other settings"
+            if plan.request.id in others:
+                raise AlreadyExists(
+                    f"{plan.request.id}, unfinished, {where}, so this command cannot resume it. Use the same rows and"
+                    f" settings, another --id, or first `tunery models delete {plan.request.id}`."
+                )
             if others:
-                where = f"was tuned on other rows of {source} or with other settings"
                 terminal.say(f"{others[0]}, unfinished, {where}; a new job starts.")
             if is_resume:
                 raise NotFound("There is no unfinished tuning job for this command. Leave out --resume to start one.")
@@ -490,7 +494,7 @@ class There:
         with tempfile.TemporaryFile(dir=work.parent) as file:
             self.download(f"tunedModels/{epoch_name(model, choice.epoch)}", choice, file)
             unpack(file, work)
-        return None if choice.proves is False else _proof_in(work, choice.format)
+        return None if choice.proves is False else proof_in(work, choice.format)
 
     def download(self, name: str, choice: ExportChoice, file: IO[bytes]) -> None:
         """Write the tar file of an export into a file; `proves` None lets the server decide."""
@@ -550,7 +554,7 @@ class There:
         try:
             reply = self._call("POST", "tunedModels", {"tunedModelId": request.id} if request.id else {}, body)
         except InvalidArgument as error:
-            raise InvalidArgument(_with_rows_of_file(str(error), plan.dataset.rows)) from error
+            raise InvalidArgument(with_rows_of_file(str(error), plan.dataset.rows)) from error
         return self.get(reply["metadata"]["tunedModel"])
 
     def evaluate(self, name: str, request: EvaluationRequest, on_answered: OnAnswered) -> Evaluation:
@@ -665,25 +669,6 @@ def _revoke_first(key: Callable[[], object], token: Callable[[], object]) -> Non
 
 def _examples(rows: Sequence[TuningExample]) -> Document:
     return {"examples": {"examples": [{"textInput": row.text_input, "output": row.output} for row in rows]}}
-
-
-def _with_rows_of_file(message: str, rows: Sequence[int]) -> str:
-    """Return a server's message about examples with the row numbers of the user's file."""
-
-    def in_file(found: re.Match[str]) -> str:
-        place = int(found["place"])
-        row = rows[place] if place < len(rows) else place + 1
-        return f"Row {row}, {found['field']}" if found["field"] else f"Row {row}"
-
-    return _EXAMPLE_PATH.sub(in_file, message)
-
-
-def _proof_in(work: Path, export_format: str) -> Document | None:
-    """Return the proof of an export from the card in its folder."""
-    from tunery.card import CARD_JSON
-
-    exports = json.loads((work / CARD_JSON).read_text("utf-8"))["exports"]
-    return next((export for export in exports if export["format"] == export_format), None)
 
 
 def fetched(name: str, *, is_new: bool = False) -> CatalogEntry:

@@ -259,9 +259,16 @@ class DataFolder:
         holder = self.holder()
         if holder is None or holder.address is None:
             return None
-        lock = os.open(self.path / "lock", os.O_RDWR)
+        return holder if self.is_held() else None  # a killed server leaves its address behind
+
+    def is_held(self) -> bool:
+        """Return whether a process owns the folder at this moment; not for every call, since it takes the lock."""
         try:
-            return None if _try_to_lock(lock) else holder  # a killed server leaves its address behind
+            lock = os.open(self.path / "lock", os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            return not _try_to_lock(lock)
         finally:
             os.close(lock)
 

@@ -43,6 +43,7 @@ from tunery.service.process import machine_start
 from tunery.service.prompts import Prompts
 from tunery.service.store import Store
 from tunery.service.tuning import (
+    HOW_TO_RESUME,
     Loss,
     ModelFilter,
     Progress,
@@ -323,7 +324,7 @@ class Library:
         With a store, it is fetched if it is not here. Raises FailedPrecondition if there is no adapter.
         """
         if model.state != State.ACTIVE or model.artifact is None or model.manifest_sha256 is None:
-            raise FailedPrecondition(_not_callable(model))
+            raise FailedPrecondition(_not_callable(*self.with_interruptions([model])))
         folder = self.folder.path / model.artifact
         if self.store is not None:
             if self.store.fetch_folder(model.artifact, folder, model.manifest_sha256):
@@ -416,6 +417,18 @@ class Library:
         """Return these models with the scores of their newest evaluations."""
         scores = self.scores([model.id for model in found])
         return tuple(replace(model, score=scores.get(model.id)) for model in found)
+
+    def with_interruptions(self, found: Sequence[TunedModel]) -> tuple[TunedModel, ...]:
+        """
+        Return these models, with those marked whose task is not finished although no process works on it.
+
+        Rows alone do not tell: a killed process leaves its task RUNNING until the next owner of the folder requeues it.
+        In a shared database nothing is marked, because its workers are elsewhere.
+        """
+        unfinished = any(not model.task.phase.is_final for model in found)
+        if not unfinished or self.owned is not None or self.database.is_shared or self.folder.is_held():
+            return tuple(found)
+        return tuple(replace(model, is_interrupted=not model.task.phase.is_final) for model in found)
 
     def reports(self, model: TunedModel) -> dict[str, dict[str, Any]]:
         """Return all reports about a tuned model, by kind."""
@@ -680,5 +693,10 @@ def _not_found(name: str, known: Collection[tuple[str, str]]) -> str:
 def _not_callable(model: TunedModel) -> str:
     if model.state == State.CREATING:
         done, total = model.task.completed_steps, model.task.total_steps
+        if model.is_interrupted:
+            return (
+                f"The tuning job of {model.id} was interrupted after {done} of {total} steps, and no process works on"
+                f" it. {HOW_TO_RESUME}"
+            )
         return f"The tuned model {model.id} is still being tuned ({done} of {total} steps). Wait until it is finished."
     return f"The tuned model {model.id} cannot be used: {model.task.error_message} Tune it again."

@@ -53,6 +53,8 @@ _ROLES = {
 }
 _EVERYONE = "readers:everyone"
 
+HOW_TO_RESUME = "To resume it, run the same command again; `tunery serve` resumes it, too."  # an interrupted job
+
 MAX_NAME_CHARACTERS = 40  # from the proto TunedModel, for ids and display_name
 RANDOM_CHARACTERS = 12  # as in Google's ids: number-generator-model-dzlmi0gswwqb
 
