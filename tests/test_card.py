@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import counting_examples
-from tunery.card import CARD_JSON, CARD_MARKDOWN, ModelCard, base_section, curve_section, data_section, settings_section
+from tunery.card import (
+    CARD_JSON,
+    CARD_MARKDOWN,
+    ModelCard,
+    base_section,
+    curve_section,
+    data_section,
+    how_to_evaluate,
+    settings_section,
+)
 from tunery.data.outputs import Contracts
 from tunery.errors import InvalidArgument
 from tunery.types import CatalogEntry, DataFacts, EpochLoss, Hyperparameters
@@ -85,6 +94,15 @@ def test_the_page_has_every_section() -> None:
         assert text in page
 
 
+@pytest.mark.parametrize(
+    ("rows", "held_out_rows", "command"),
+    [(20, 2, "tunery evaluate x"), (20, 0, "tunery evaluate x --folds 3"), (19, 0, "tunery evaluate x FILE")],
+)
+def test_the_command_that_evaluates_works(rows: int, held_out_rows: int, command: str) -> None:
+    """Without held-out rows it needs folds, and with too few rows for those, a file."""
+    assert how_to_evaluate("x", rows, held_out_rows) == command
+
+
 def test_the_page_says_what_was_not_recorded() -> None:
     """An adapter made elsewhere has a card too, without a name in a library."""
     page = BARE.markdown()
@@ -92,7 +110,7 @@ def test_the_page_says_what_was_not_recorded() -> None:
     assert page.count("Not recorded.") == 2  # data and settings
     assert "was not recorded" in page.partition("## Inputs and outputs")[2]
     assert "Made by tunery" in page
-    assert "`model.evaluate()`" in page
+    assert "`model.evaluate(rows)`" in page
     assert "None" not in page
 
 

@@ -259,7 +259,7 @@ def _verdict(card: Section) -> Iterator[str]:
     report = card["evaluation"]
     yield from _title("Did tuning help?")
     if report is None:
-        yield f"Not measured yet: `{_evaluating(card['name'])}`."
+        yield f"Not measured yet: `{_evaluating(card['name'], card['data'] or {})}`."
     else:
         verdict = report["verdict"]
         yield "There was no baseline to compare the tuned model with." if verdict is None else str(verdict["text"])
@@ -301,8 +301,19 @@ def _calls(card: Section) -> Iterator[str]:
     yield "```"
 
 
-def _evaluating(name: str | None) -> str:
-    return f"tunery evaluate {name.removeprefix('tunedModels/')}" if name else "model.evaluate()"
+def _evaluating(name: str | None, data: Section) -> str:
+    if name is None:
+        return "model.evaluate()" if data.get("held_out_rows") else "model.evaluate(rows)"
+    return how_to_evaluate(name.removeprefix("tunedModels/"), data.get("rows", 0), data.get("held_out_rows", 0))
+
+
+def how_to_evaluate(model_id: str, rows: int, held_out_rows: int) -> str:
+    """Return the command that evaluates a tuned model: on its held-out rows, by folds, or on rows of a file."""
+    from tunery.evaluation.contest import FOLDS
+    from tunery.evaluation.verdict import LEAST_ROWS
+
+    how = "" if held_out_rows else f" --folds {FOLDS}" if rows >= LEAST_ROWS else " FILE"
+    return f"tunery evaluate {model_id}{how}"
 
 
 def _title(text: str) -> tuple[str, ...]:

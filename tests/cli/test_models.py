@@ -32,7 +32,7 @@ def test_the_score_stands_where_the_model_stands(run: Run, tuned: str, tmp_path:
     """In the list, on the model's page and in both documents, once it was evaluated; before, how to do that."""
     rows = tmp_path / "other.csv"
     rows.write_text("text_input,output\n" + "".join(f"{n},{n + 1}\n" for n in range(30, 40)))
-    assert f"not evaluated; tunery evaluate {tuned}" in run("models", "show", tuned).output
+    assert f"not evaluated; tunery evaluate {tuned} --folds 3" in run("models", "show", tuned).output
 
     found = json.loads(run("evaluate", tuned, rows, "--json").output)
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.cli.conftest import Run, runner
 from tests.live import BASE, MAX_WAIT_SECONDS, TUNED, Live
-from tunery.cli.workplace import There
+from tunery.cli.workplace import Here, There
 from tunery.service.folder import DataFolder
 from tunery.service.library import Library
 from tunery.types import Phase, TunedModel
@@ -95,6 +95,35 @@ def test_the_verdict_of_the_server_is_taken(held: Run, data: Path, monkeypatch: 
     assert done.status == 0, done.said
     assert json.loads(done.output)["verdict"]["kind"] == "TOO_FEW_ROWS"
     assert kept.count("EVALUATION") == 1
+
+
+def test_a_server_that_took_over_reaches_the_verdict(
+    live: Live, data: Path, held: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A command that tuned without a server takes the verdict of one that was started since."""
+    made = ("--base-model", BASE, "--epochs", "1", "--hold-out", "4", "--id", "taken-over", "--no-verdict")
+    assert held("tune", data, *made).status == 0
+    here = Here()
+
+    found = here.verdict(here.get("taken-over"), lambda _number, _snapshot: None, lambda _done, _total: None)
+
+    assert found is not None
+    assert found.rows == 4
+    assert f"The server at {live.address} has been started since" in capfd.readouterr().err
+    with Library.open(live.home) as library:
+        assert library.report(library.get("taken-over"), "EVALUATION") is not None
+
+
+def test_folds_are_tuned_where_their_report_is_kept(either: Run, live: Live) -> None:
+    """By the server, because a command could not write into the folder that a server holds."""
+    done = either("evaluate", TUNED, "--folds", "2", "--json")
+
+    assert done.status == 0, done.said
+    assert json.loads(done.output)["folds"] == 2
+    with Library.open(live.home) as library:
+        report = library.report(library.get(TUNED), "EVALUATION")
+    assert report is not None
+    assert report["folds"] == 2
 
 
 def test_rows_of_a_file_are_evaluated_by_the_server(either: Run, data: Path) -> None:

@@ -1,4 +1,4 @@
-"""The place where commands work: what a server sends as an export is written below one folder."""
+"""The place where commands work: the data folder, and what a server sends."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
+import tunery
+from tests.fakes import counting_examples
+from tests.live import BASE, make_home
 from tunery.cli.client import unpack
-from tunery.errors import Unavailable
+from tunery.cli.workplace import Here
+from tunery.errors import FolderLocked, Unavailable
+from tunery.service.library import Library
 
 
 def packed(*members: tuple[str, bytes | None]) -> io.BytesIO:
@@ -58,3 +63,27 @@ def test_an_export_that_was_cut_off(tmp_path: Path) -> None:
     for size in (0, 512, 1024, len(whole) - 1024 * 9):
         with pytest.raises(Unavailable, match="cut off on its way"):
             unpack(io.BytesIO(whole[:size]), tmp_path)
+
+
+def test_no_server_can_start_while_the_verdict_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would evaluate the model a second time; the folder is free again afterwards, and has the report."""
+    monkeypatch.setenv("TUNERY_HOME", str(home := make_home(tmp_path)))
+    rows = counting_examples(6)
+    tunery.tune(rows, base_model=BASE, id="numbers", epoch_count=1, hold_out=2, progress=False)
+    place, refused = Here(), []
+
+    def try_to_own(_done: int, _total: int) -> None:
+        try:
+            with Library.own(home):
+                pass
+        except FolderLocked as error:
+            refused.append(error)
+
+    found = place.verdict(place.get("numbers"), lambda _number, _snapshot: None, try_to_own)
+
+    assert found is not None
+    assert refused
+    with Library.own(home) as library:
+        report = library.report(library.get("numbers"), "EVALUATION")
+    assert report is not None
+    assert report["rows"] == found.rows == 2

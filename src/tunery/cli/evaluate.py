@@ -87,7 +87,7 @@ def print_verdict_of(model: TunedModel, place: Workplace) -> dict[str, object]:
             found = place.verdict(model, on_step, output.evaluation_progress(live))
     except (TuneryError, KeyboardInterrupt) as error:  # the tuned model is complete without a verdict
         why = "interrupted." if isinstance(error, KeyboardInterrupt) else str(error)
-        terminal.say(f"No verdict: {why} Try again with: tunery evaluate {model.id}")
+        terminal.say(f"No verdict: {why} Try again with: {output.how_to_evaluate(model)}")
         return {}
     if found is None or found.verdict is None:
         return {}

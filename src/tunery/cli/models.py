@@ -230,7 +230,7 @@ def _score(model: TunedModel) -> str:
 def _score_in_words(model: TunedModel) -> str:
     """Return what the newest evaluation found, or how to get one."""
     if model.score is None:
-        return f"not evaluated; tunery evaluate {model.id}" if model.state is State.ACTIVE else ""
+        return f"not evaluated; {output.how_to_evaluate(model)}" if model.state is State.ACTIVE else ""
     from tunery.evaluation.scores import TITLES
 
     title, base = TITLES[model.score.metric], model.score.base_value

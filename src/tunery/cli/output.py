@@ -191,6 +191,13 @@ def why_not_whole(model: TunedModel) -> str:
     )
 
 
+def how_to_evaluate(model: TunedModel) -> str:
+    """Return the command that evaluates a tuned model."""
+    from tunery.card import how_to_evaluate as command
+
+    return command(model.id, model.task.data.rows, model.task.held_out_rows)
+
+
 def taken(model: TunedModel) -> str:
     """Return that the id of a finished model is taken, what became of its tuning job, and how to go on."""
     what = f"There is already a tuned model {model.id!r}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
@@ -164,6 +164,7 @@ class Here:
 
     def __init__(self) -> None:
         self._folder = config.data_folder()
+        self._library_owned: Library | None = None  # within `verdict`
 
     def models(self) -> Sequence[TunedModel]:
         with self._library() as library:
@@ -300,10 +301,23 @@ class Here:
         try:
             with self._owned() as library:
                 keep(library, model, found)
-        except FolderLocked:
-            terminal.say("The report was not saved: another command is using the data folder.")
+        except FolderLocked as error:
+            terminal.say(f"The report was not saved. {error}")
 
     def verdict(self, model: TunedModel, on_step: OnStep, on_answered: OnAnswered) -> Evaluation | None:
+        """Own the folder meanwhile: a server that is started now would evaluate the model, too."""
+        try:
+            with self._owned() as self._library_owned:
+                return self._verdict(model, on_step, on_answered)
+        except FolderLocked:
+            if (server := holding_server(self._folder)) is None:
+                raise
+            terminal.say(f"The server at {server.address} has been started since, and evaluates the model.")
+            return There(server).verdict(model, on_step, on_answered)
+        finally:
+            self._library_owned = None
+
+    def _verdict(self, model: TunedModel, on_step: OnStep, on_answered: OnAnswered) -> Evaluation | None:
         if model.fold_count:
             return self.cross_validate(model.id, EvaluationRequest(), model.fold_count, on_step, on_answered)
         return self.evaluate(model.id, EvaluationRequest(), on_answered) if model.task.held_out_rows else None
@@ -397,6 +411,8 @@ class Here:
         return Library.open(self._folder, config.shared())
 
     def _owned(self) -> AbstractContextManager[Library]:
+        if self._library_owned is not None:
+            return nullcontext(self._library_owned)
         from tunery.service.library import Library
 
         return Library.own(self._folder, shared=config.shared())
@@ -579,7 +595,7 @@ class There:
     def cross_validate(
         self, name: str, request: EvaluationRequest, folds: int, on_step: OnStep, on_answered: OnAnswered
     ) -> Evaluation:
-        if self._here is not None:
+        if self._here is not None and request.rows is not None:
             return self._here.cross_validate(name, request, folds, on_step, on_answered)
         if request.rows is not None:
             raise InvalidArgument("--folds with FILE tunes on this machine; leave out --server.")
