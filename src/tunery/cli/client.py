@@ -23,7 +23,15 @@ from urllib.parse import urlsplit
 from tunery import config
 from tunery.data.decisions import required_question
 from tunery.data.outputs import Contracts, OutputContract
-from tunery.errors import BodyInvalid, InvalidArgument, TuneryError, Unauthenticated, Unavailable, kind_of
+from tunery.errors import (
+    BodyInvalid,
+    InvalidArgument,
+    NotFound,
+    TuneryError,
+    Unauthenticated,
+    Unavailable,
+    kind_of,
+)
 from tunery.service.tuning import Ended, Event, PhaseEntered, Started, StepDone
 from tunery.types import (
     Answer,
@@ -34,6 +42,7 @@ from tunery.types import (
     PromptDifference,
     State,
     TunedModel,
+    TuningExample,
     TuningSnapshot,
 )
 
@@ -340,6 +349,21 @@ def received_snapshots(replies: Iterable[Mapping[str, Any]]) -> Sequence[TuningS
     from pydantic import TypeAdapter
 
     return TypeAdapter(tuple[TuningSnapshot, ...]).validate_python([{"epoch": 0, **snake_case(r)} for r in replies])
+
+
+def revoke_first(key: Callable[[], object], token: Callable[[], object]) -> None:
+    """Revoke the key with this id, or else the token; if there is neither, raise the error about the key."""
+    try:
+        key()
+    except NotFound as error:
+        try:
+            token()
+        except NotFound:
+            raise error from None
+
+
+def sent_examples(rows: Sequence[TuningExample]) -> Document:
+    return {"examples": {"examples": [{"textInput": row.text_input, "output": row.output} for row in rows]}}
 
 
 _EXAMPLE_PATH = re.compile(r"tuningTask\.trainingData\.examples\.examples\[(?P<place>\d{1,7})\](\.(?P<field>\w+))?")

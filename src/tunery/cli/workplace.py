@@ -33,6 +33,8 @@ from tunery.cli.client import (
     proof_in,
     received_base,
     received_model,
+    revoke_first,
+    sent_examples,
     snake_case,
     unpack,
     with_rows_of_file,
@@ -396,7 +398,7 @@ class Here:
 
     def revoke(self, key: str) -> None:
         with self._accounts() as (accounts, _):
-            _revoke_first(lambda: accounts.keys.revoke(key), lambda: accounts.tokens.revoke_by_id(key))
+            revoke_first(lambda: accounts.keys.revoke(key), lambda: accounts.tokens.revoke_by_id(key))
 
     def _model_and_rows(self, name: str) -> tuple[TunedModel | None, Sequence[TuningExample], Sequence[TuningExample]]:
         try:
@@ -552,7 +554,7 @@ class There:
 
         request, settings = plan.request, plan.request.hyperparameters
         task = {
-            "trainingData": _examples(plan.dataset.examples),
+            "trainingData": sent_examples(plan.dataset.examples),
             "hyperparameters": {
                 "epochCount": settings.epoch_count,
                 "batchSize": settings.batch_size,
@@ -577,7 +579,7 @@ class There:
         model = self.get(name)
         body: dict[str, Any] = {"maxRows": request.max_rows, "seed": request.seed}
         if request.rows is not None:
-            body |= {"examples": _examples(request.rows)["examples"], "source": request.source}
+            body |= {"examples": sent_examples(request.rows)["examples"], "source": request.source}
         if request.recorded is not None:
             body["recorded"] = {"title": request.recorded.title, "answers": list(request.recorded.answers)}
         found = self._awaited(model, self._call("POST", f"{model.name}:evaluate", {}, body), on_answered)
@@ -643,7 +645,7 @@ class There:
 
     def revoke(self, key: str) -> None:
         name = quote(key, safe="")
-        _revoke_first(
+        revoke_first(
             lambda: self._call("DELETE", f"accounts/keys/{name}"),
             lambda: self._call("DELETE", f"accounts/tokens/{name}"),
         )
@@ -670,21 +672,6 @@ class There:
 def _document(message: Any) -> Document:
     document: Document = message.json_object()
     return document
-
-
-def _revoke_first(key: Callable[[], object], token: Callable[[], object]) -> None:
-    """Revoke the key with this id, or else the token; if there is neither, raise the error about the key."""
-    try:
-        key()
-    except NotFound as error:
-        try:
-            token()
-        except NotFound:
-            raise error from None
-
-
-def _examples(rows: Sequence[TuningExample]) -> Document:
-    return {"examples": {"examples": [{"textInput": row.text_input, "output": row.output} for row in rows]}}
 
 
 def fetched(name: str, *, is_new: bool = False) -> CatalogEntry:
