@@ -7,14 +7,27 @@ wrong, where, and what to do.
 
 from __future__ import annotations
 
+import difflib
 import errno
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 _SHOWN_PROBLEMS = 5
+
+
+def did_you_mean(wanted: str, names: Mapping[str, str] | Iterable[str]) -> str:
+    """
+    Return " Did you mean x or y?" with the names that look like a wrong one, else an empty text.
+
+    In a mapping, the keys are spellings of the names.
+    """
+    spellings = names if isinstance(names, Mapping) else {name: name for name in names}
+    known = {spelling.lower(): name for spelling, name in spellings.items()}
+    near = dict.fromkeys(known[spelling] for spelling in difflib.get_close_matches(wanted.lower(), known))
+    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 class TuneryError(Exception):

@@ -130,6 +130,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(
 def test_search(run: Run) -> None:
     """What the hub finds as a table; nothing found is a sentence."""
     assert f"{QWEN}  apache-2.0" in run("bases", "search", "qwen").output
+    assert "and 'no such model' in its name" in run("bases", "search", "no", "such", "model").said
     assert "has no text model" in run("bases", "search", "nothing").said
 
 

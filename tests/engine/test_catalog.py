@@ -79,8 +79,21 @@ def test_every_name_that_google_has_given_a_text_model_is_an_api_name(catalog: C
     "name", ["gpt-4", "embedding-001", "imagen-3.0", "geminix", "gemini-", "gemini-../x", "Gemini-pro", "x-gemini-pro"]
 )
 def test_other_names_are_unknown(catalog: Catalog, name: str) -> None:
-    """Names of other families stay unknown; the message lists what there is."""
-    with pytest.raises(NotFound, match=r"Bases here: smollm2.*begin with gemini, gemma, .* mean smollm2"):
+    """Names of other families stay unknown; the message lists what there is, or what looks like them."""
+    listed = r"Bases here: smollm2.*begin with gemini, gemma, .* mean smollm2"
+    with pytest.raises(NotFound, match=rf"There is no base model '{name}'\. ({listed}|Did you mean gem)"):
+        catalog.resolve(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("smollm2-135m-instrct", DEFAULT), ("Qwen3-06b", "qwen3-0.6b"), ("Qwen/Qwen3-06B", "qwen3-0.6b"), ("mien", "mine")],
+)
+def test_a_misspelt_name_is_recognised(catalog: Catalog, folder: Path, name: str, meant: str) -> None:
+    """Of a base that is here, that was added, or that can be fetched, by its name or its name on the hub."""
+    catalog.add(str(folder), "mine")
+
+    with pytest.raises(NotFound, match=rf"There is no base model '{name}'\. Did you mean (\S+ or )*{meant}\b"):
         catalog.resolve(name)
 
 

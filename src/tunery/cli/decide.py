@@ -28,7 +28,7 @@ from tunery.cli.generate import (
     write_answers,
 )
 from tunery.cli.terminal import ServerAddress, argument, option
-from tunery.cli.workplace import AnsweringModel
+from tunery.cli.workplace import AnsweringModel, workplace
 from tunery.data.decisions import CHOICE, NOUL, read_questions
 from tunery.data.json_text import json_line
 from tunery.errors import InvalidArgument
@@ -67,6 +67,7 @@ def decide(
         raise InvalidArgument(f"{str(output)!r} cannot be written. Use .jsonl.")
     asked = _asked(labels, question, questions)
     require_writable(output, input)
+    workplace(server).require_model(model)
     table = None if input is None else input_table(input, input_column=input_column, sheet=sheet)
     rows = read_inputs(input) if input is not None and table is None else numbered(table)
     found, _ = found_model(model, server)

@@ -63,8 +63,9 @@ def evaluate(
     """
     if rows < 1:
         raise InvalidArgument("--rows must be at least 1.")
-    request = _request(file, against, reading, rows, seed)
     place = workplace(server)
+    place.require_model(model)
+    request = _request(file, against, reading, rows, seed)
     with LiveLine() as live:
         shown = output.evaluation_progress(live)
         if folds is not None:

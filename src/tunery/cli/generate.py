@@ -101,10 +101,13 @@ def generate(
     if (text is None) == (input is None) or (output and not input):
         raise InvalidArgument("Give TEXT, - for standard input, or --input FILE. --output needs --input.")
     require_writable(output, input)
+    is_tuned = workplace(server).require_model(model)
+    if constrain_to_training_outputs and not is_tuned:
+        raise InvalidArgument(f"--constrain-to-training-outputs is for tuned models; {model} is a base.")
     table = None if input is None else input_table(input, output, input_column=input_column, sheet=sheet)
     rows = read_inputs(input) if input is not None and table is None else numbered(table)
     settings = sampling | {"constrain_to_training_outputs": constrain_to_training_outputs, "none_below": none_below}
-    found, seconds = found_model(model, server, must_be_tuned=bool(constrain_to_training_outputs))
+    found, seconds = found_model(model, server)
     if rows:
         answer_file(found, rows, settings, output, None if table is None else _writer(table, input, output))
     else:
@@ -117,14 +120,12 @@ def _suggest_server(loading_seconds: float) -> None:
         terminal.say(f"Loading the model took {loading_seconds:.0f} s; while `tunery serve` runs, it stays loaded.")
 
 
-def found_model(name: str, server: str | None, *, must_be_tuned: bool = False) -> tuple[AnsweringModel, float]:
+def found_model(name: str, server: str | None) -> tuple[AnsweringModel, float]:
     """Return a tuned model or a base, loaded if it is on this machine, and the seconds that took."""
     doing("Loading the model")
     begin = time.monotonic()
     found = workplace(server).model(name)
     doing("Waiting for the answer")
-    if must_be_tuned and not found.is_tuned:
-        raise InvalidArgument(f"--constrain-to-training-outputs is for tuned models; {name} is a base.")
     return found, time.monotonic() - begin
 
 

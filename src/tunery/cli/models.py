@@ -66,13 +66,14 @@ def export(
     json: Json = False,
 ) -> None:
     """Export a tuned model for other programs, and prove that it gives the same answers there."""
+    name, epoch = split_epoch(model)
+    place = workplace(server)
+    found = place.get(name)
+    place.require_model(epoch_name(found, epoch))
     from tunery.engine.proof import sentences
     from tunery.files import into
     from tunery.service.export import ExportChoice
 
-    name, epoch = split_epoch(model)
-    place = workplace(server)
-    found = place.get(name)
     called = epoch_name(found, epoch)
     target = to or Path(called)
     doing(f"Writing the export of {called}")
@@ -459,15 +460,16 @@ def _where(base: ListedBase) -> str:
 
 
 @bases.command("search")
-def search_bases(words: Annotated[str, argument("Part of the name.", "WORDS")], json: Json = False) -> None:
+def search_bases(words: Annotated[list[str], argument("Parts of the name.", "WORDS...")], json: Json = False) -> None:
     """Search the Hugging Face hub for base models."""
     from tunery.engine.fetch import search_hub
 
-    found = search_hub(words)
+    asked = " ".join(words)
+    found = search_hub(asked)
     if json:
         terminal.result(output.dumped([asdict(model) for model in found]))
     elif not found:
-        terminal.say(f"The hub has no text model with safetensors and {words!r} in its name.")
+        terminal.say(f"The hub has no text model with safetensors and {asked!r} in its name.")
     else:
         rows = [(model.repository, model.licence, f"{model.downloads or 0:,}") for model in found]
         terminal.table(("NAME", "LICENCE", "DOWNLOADS"), rows, right=(2,))

@@ -40,7 +40,7 @@ from tunery.cli.client import (
     with_rows_of_file,
 )
 from tunery.cli.output import Plan
-from tunery.errors import AlreadyExists, FailedPrecondition, FolderLocked, InvalidArgument, NotFound
+from tunery.errors import AlreadyExists, FailedPrecondition, FolderLocked, InvalidArgument, NotFound, did_you_mean
 from tunery.progress import LiveLine, byte_progress, doing
 from tunery.service import folder as folders
 from tunery.service.tuning import Event
@@ -129,6 +129,8 @@ class Workplace(Protocol):
         self, name: str, request: EvaluationRequest, folds: int, on_step: OnStep, on_answered: OnAnswered
     ) -> Evaluation: ...
     def model(self, name: str) -> AnsweringModel: ...
+    def require_model(self, name: str) -> bool:
+        """Return whether a tuned model has this name, not a base; raise why neither can answer, without loading it."""
 
     def list_users(self) -> list[Document]: ...
     def add_user(self, address: str, password: str | None, *, is_admin: bool) -> Document: ...
@@ -347,12 +349,28 @@ class Here:
 
     def model(self, name: str) -> Model:
         """Load a tuned model by id or display name, or a base by its name in the catalog."""
-        from tunery.service.python import of_library
+        if self.require_model(name):
+            from tunery.service.python import of_library
 
-        try:
             return of_library(self._folder, name)
-        except NotFound as error:
-            return self._base_model(name, str(error))
+        entry = fetched(name)
+        from tunery.engine.resident import resident_base
+        from tunery.model import Model
+
+        return Model(resident_base(entry.name, self._folder))
+
+    def require_model(self, name: str) -> bool:
+        from tunery.engine.catalog import Catalog
+
+        tuned_name, epoch = folders.split_epoch(name)
+        with self._library() as library:
+            try:
+                model = library.get(tuned_name)
+            except NotFound as error:
+                Catalog(self._folder, config.default_base_model()).require_known(name, str(error))
+                return False
+            folders.epoch_folder(library.artifact(model)[0], epoch)
+        return True
 
     def rows_of(self, model: TunedModel) -> tuple[Sequence[TuningExample], Sequence[TuningExample]]:
         """Return the rows that a model was tuned on, and its held-out rows."""
@@ -428,19 +446,6 @@ class Here:
         with self._owned() as library:
             yield Accounts(library.database, library.folder), wire
 
-    def _base_model(self, name: str, why_not_tuned: str) -> Model:
-        from tunery.engine.catalog import Catalog
-
-        try:
-            Catalog(self._folder, config.default_base_model()).resolve(name)
-        except NotFound as error:
-            raise NotFound(f"{why_not_tuned} There is no base model with that name either.") from error
-        entry = fetched(name)
-        from tunery.engine.resident import resident_base
-        from tunery.model import Model
-
-        return Model(resident_base(entry.name, self._folder))
-
 
 class _JobHere:
     def __init__(self, library: Library, model: TunedModel, worker: TaskWorker) -> None:
@@ -483,7 +488,9 @@ class There:
                 pass
         named = [model for model in self.models() if model.display_name == name]
         if not named:
-            raise NotFound(f"There is no tuned model {name!r} on the server. `tunery models list` shows the names.")
+            near = did_you_mean(name, [model.id for model in self.models()])
+            what_next = near or " `tunery models list` shows the names."
+            raise NotFound(f"There is no tuned model {name!r} on the server.{what_next}")
         if len(named) > 1:
             ids = ", ".join(model.id for model in named)
             raise InvalidArgument(f"{len(named)} tuned models are called {name!r}. Choose one by its id: {ids}.")
@@ -614,6 +621,9 @@ class There:
                 return RemoteModel(self._client, f"models/{received_base(self._call('GET', path)).name}")
             except NotFound:
                 raise NotFound(f"{error} There is no base model with that name either.") from None
+
+    def require_model(self, name: str) -> bool:
+        return self.model(name).is_tuned
 
     def list_users(self) -> list[Document]:
         return self._listed("users")

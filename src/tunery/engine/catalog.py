@@ -22,8 +22,8 @@ from typing import Any
 from tunery.engine.chat_templates import require_bounded, templates_in
 from tunery.engine.fetch import HubFile, fetch_from_hub, list_hub
 from tunery.engine.gguf import GgufFile
-from tunery.engine.offered import offered_as
-from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidArgument, NotFound
+from tunery.engine.offered import offered_as, offered_bases
+from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidArgument, NotFound, did_you_mean
 from tunery.files import (
     MANIFEST,
     read_json,
@@ -89,7 +89,7 @@ class Catalog:
 
     def resolve(self, name: str) -> CatalogEntry:
         """
-        Return the entry for a name or for the hub id of an added base; raises NotFound, listing the known names.
+        Return the entry for a name or for the hub id of an added base; raises NotFound with similar names, or all.
 
         An API name stands for the default base unless a base with that name was added.
         """
@@ -100,11 +100,24 @@ class Catalog:
         if found is None and (offer := offered_as(plain)):
             raise NotFound(f"{plain} is not on this machine yet. Run `tunery bases get {offer.name}`.")
         if found is None:
-            raise NotFound(
-                f"There is no base model {plain!r}. {self.known_names()}"
-                " Add one with `tunery bases add FOLDER|FILE.gguf|OWNER/NAME`."
-            )
+            others = f" {self.known_names()} Add one with `tunery bases add FOLDER|FILE.gguf|OWNER/NAME`."
+            raise NotFound(f"There is no base model {plain!r}.{self._near(plain) or others}")
         return found
+
+    def require_known(self, name: str, why_not_tuned: str) -> None:
+        """Raise NotFound with why a name is no tuned model's, and why it is no base's either, if it is none."""
+        try:
+            self.resolve(name)
+        except NotFound as error:
+            if offered_as(_plain(name)):  # the way to get it says all
+                raise
+            either = f"There is no base model with that name either.{self._near(name)}"
+            raise NotFound(f"{why_not_tuned} {either}") from error
+
+    def _near(self, name: str) -> str:
+        """Return " Did you mean x?" with the bases, here or offered, whose names look like a wrong one, or nothing."""
+        offered = {one: base.name for base in offered_bases().values() for one in (base.name, base.repository)}
+        return did_you_mean(_plain(name), {**offered, **{one: one for one in (*ALIASES, *self._own_entries())}})
 
     def known_names(self) -> str:
         """Return a sentence that lists the names of bases."""

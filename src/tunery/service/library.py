@@ -11,7 +11,6 @@ SQL statements are in `database/`, the lock is in `folder.py`.
 
 from __future__ import annotations
 
-import difflib
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -32,6 +31,7 @@ from tunery.errors import (
     NotFound,
     TuneryError,
     Unavailable,
+    did_you_mean,
 )
 from tunery.files import open_published, sweep
 from tunery.service.access import Polling, Sharing
@@ -680,14 +680,10 @@ def _wait_for_tables(folder: DataFolder, database: Database) -> None:
 
 
 def _not_found(name: str, known: Collection[tuple[str, str]]) -> str:
-    spellings = {spelling.lower(): model_id for model_id, label in known for spelling in (label, model_id)}
-    wanted = name.removeprefix("tunedModels/").lower()
-    near = dict.fromkeys(spellings[spelling] for spelling in difflib.get_close_matches(wanted, spellings))
-    if near:
-        return f"There is no tuned model {name!r}. Did you mean {' or '.join(near)}?"
-    return f"There is no tuned model {name!r}. " + (
-        "My Library is empty." if not known else "`tunery models list` shows the names."
-    )
+    spellings = {spelling: model_id for model_id, label in known for spelling in (label, model_id)}
+    near = did_you_mean(name.removeprefix("tunedModels/"), spellings)
+    other = " `tunery models list` shows the names." if known else " My Library is empty."
+    return f"There is no tuned model {name!r}.{near or other}"
 
 
 def _not_callable(model: TunedModel) -> str:

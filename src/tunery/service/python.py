@@ -108,10 +108,9 @@ def load(name: str | Path) -> Model:
     try:
         return of_library(home, str(name))
     except NotFound as error:
-        try:
-            return load_folder(name)
-        except NotFound:
-            raise NotFound(f"{error} Nor is there a folder of an adapter or a base model of that name.") from error
+        why = f"{error} Nor is there a folder of an adapter."
+        Catalog(home, config.default_base_model()).require_known(str(name), why)
+        return load_folder(name)
 
 
 def of_library(data_folder: Path, name: str) -> Model:
