@@ -142,16 +142,18 @@ def test_answers_that_could_not_be_written(run: Run, tuned: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (("7", "--temperature", "3"), 13, "temperature must be between 0 and 2"),
+        (("7", "--temperature", "3"), 13, "Error: --temperature must be between 0 and 2"),
         ((), 13, "Give TEXT"),
+        (("",), 13, "Error: The text is empty. Give a text to answer."),
+        ((" \n",), 13, "Error: The text is empty. Give a text to answer."),
         (("7", "--input", "x.jsonl"), 13, "Give TEXT"),
         (
             ("7", "--labels", "a,b", "--constrain-to-training-outputs"),
             13,
             "Give only one of --json-schema, --labels and",
         ),
-        (("7", "--none-below", "0.5"), 13, "none_below needs labels"),
-        (("7", "--labels", "a,b", "--none-below", "2"), 13, "none_below must be between 0 and 1"),
+        (("7", "--none-below", "0.5"), 13, "--none-below needs labels, or --constrain-to-training-outputs"),
+        (("7", "--labels", "a,b", "--none-below", "2"), 13, "--none-below must be between 0 and 1"),
         (("7", "--output", "x.jsonl"), 13, "--output needs --input"),
         (("--input", "x.jsonl"), 15, "There is no file 'x.jsonl'"),
     ],

@@ -12,14 +12,14 @@ TUNE = (
     "--base-model --id --display-name --description --epochs --batch-size"
     " --learning-rate --learning-rate-multiplier --settings --weights --hold-out --seed --resume --server --json --yes"
 )
-GENERATE = "--input --output --temperature --top-p --top-k --max-output-tokens --stop --seed --server --json"
+GENERATE = "--input --output --temperature --top-p --top-k --max-output-tokens --stop --seed --server --yes --json"
 GENERATE += " --input-column --sheet"
 GENERATE += " --json-schema --labels --none-below --constrain-to-training-outputs"
 READING = "--input-column --output-column --header-row --sheet --hidden-rows --encoding --delimiter"
 WANTED = {
     "tune": f"{TUNE} {READING}",
     "generate": GENERATE,
-    "decide": "--input --output --input-column --sheet --labels --question --questions --server --json",
+    "decide": "--input --output --input-column --sheet --labels --question --questions --server --yes --json",
     "data preview": f"{READING} --json",
     "data check": f"{READING} --base-model --json",
     "data curve": f"{READING} --base-model --sizes --repeats --epochs --seed --json",

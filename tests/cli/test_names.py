@@ -1,4 +1,4 @@
-"""Names that no model has: refused before anything is read or loaded, with what may have been meant."""
+"""What is refused before anything is read or loaded: names that no model has, files that would be written over."""
 
 from __future__ import annotations
 
@@ -86,3 +86,35 @@ def test_a_base_cannot_be_held_to_the_outputs_of_examples(run: Run) -> None:
 
     assert done.status == 13
     assert "is for tuned models; smollm2-135m-instruct is a base" in done.said
+
+
+@pytest.mark.parametrize("command", ["generate", "decide"])
+def test_a_file_is_not_written_over_unasked(run: Run, tmp_path: Path, command: str) -> None:
+    """Without a terminal it is refused before a model is looked for; with --yes the model is looked for."""
+    read, written = tmp_path / "new.csv", tmp_path / "mine.jsonl"
+    read.write_text("text\nhello there\n")
+    written.write_text("mine")
+    arguments = (command, "nobody", "--input", read, "--output", written)
+
+    refused, meant = run(*arguments), run(*arguments, "--yes")
+
+    assert refused.status == 16
+    assert refused.said == f"Error: {written} already exists. Name another file, or add --yes to write over it.\n"
+    assert "There is no tuned model 'nobody'" in meant.said
+    assert written.read_text() == "mine"
+
+
+@pytest.mark.parametrize(("answer", "status"), [(False, 1), (True, 15)])
+def test_a_person_is_asked_before_a_file_is_written_over(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bool, status: int
+) -> None:
+    """On a terminal; after a no, nothing happens, after a yes, the missing model is the next fault."""
+    (tmp_path / "mine.jsonl").write_text("mine")
+    asked = []
+    monkeypatch.setattr("tunery.cli.terminal.can_ask", lambda: True)
+    monkeypatch.setattr("typer.confirm", lambda question, **_: asked.append(question) or answer)
+
+    done = run("generate", "nobody", "--input", tmp_path / "new.csv", "--output", tmp_path / "mine.jsonl")
+
+    assert done.status == status
+    assert asked == [f"{tmp_path / 'mine.jsonl'} already exists. Write over it?"]

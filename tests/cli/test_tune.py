@@ -154,7 +154,7 @@ def test_columns_are_chosen(run: Run, tiny: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (("--epochs", "0"), 13, "epoch_count must be a whole number of at least 1"),
+        (("--epochs", "0"), 13, "--epochs must be a whole number of at least 1"),
         (("--learning-rate", "1", "--learning-rate-multiplier", "2"), 13, "not both"),
         (("--hold-out", "100%"), 13, "The number of held-out rows"),
         (("--id", "Not An Id"), 13, "cannot be used"),

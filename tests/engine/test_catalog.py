@@ -87,7 +87,12 @@ def test_other_names_are_unknown(catalog: Catalog, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("smollm2-135m-instrct", DEFAULT), ("Qwen3-06b", "qwen3-0.6b"), ("Qwen/Qwen3-06B", "qwen3-0.6b"), ("mien", "mine")],
+    [
+        ("smollm2-135m-instrct", DEFAULT),
+        ("Qwen3-06b", "qwen3-0.6b"),
+        ("Qwen/Qwen3-06B", "qwen3-0.6b"),
+        ("mien", "mine"),
+    ],
 )
 def test_a_misspelt_name_is_recognised(catalog: Catalog, folder: Path, name: str, meant: str) -> None:
     """Of a base that is here, that was added, or that can be fetched, by its name or its name on the hub."""

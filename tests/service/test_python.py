@@ -148,7 +148,7 @@ def test_an_unknown_name_is_nowhere(tmp_path: Path) -> None:
     with Library.own(tmp_path / "home"):
         pass
 
-    with pytest.raises(NotFound, match="Nor is there a folder of an adapter. There is no base model with"):
+    with pytest.raises(NotFound, match=r"Nor is there a folder of an adapter\. There is no base model with"):
         tunery.load("nothing-here")
 
 

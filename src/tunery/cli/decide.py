@@ -6,7 +6,6 @@ A model tuned on labels has a question of its own: which label. A base answers a
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from json import loads
 from pathlib import Path
@@ -18,11 +17,14 @@ from tunery.cli.generate import (
     BATCH_ROWS,
     InputColumns,
     InputPath,
+    Overwriting,
+    asked_text,
     file_text,
     found_model,
     input_table,
     numbered,
     read_inputs,
+    require_inputs,
     require_writable,
     split_labels,
     write_answers,
@@ -58,15 +60,13 @@ def decide(
         Path | None, option("JSON file of questions, as for POST /v1/systemone.", "none", metavar="FILE")
     ] = None,
     server: ServerAddress = None,
+    yes: Overwriting = False,
     json: Annotated[bool, option("Print one JSON document.", "a line for each option", "--json")] = False,
 ) -> None:
     """Answer typed questions about a text with probabilities."""
-    if (text is None) == (input is None) or (output and not input):
-        raise InvalidArgument("Give TEXT, - for standard input, or --input FILE. --output needs --input.")
-    if output is not None and output.suffix.lower() != ".jsonl":
-        raise InvalidArgument(f"{str(output)!r} cannot be written. Use .jsonl.")
+    require_inputs(text, input, output)
     asked = _asked(labels, question, questions)
-    require_writable(output, input)
+    require_writable(output, input, (".jsonl",), yes=yes)
     workplace(server).require_model(model)
     table = None if input is None else input_table(input, input_column=input_column, sheet=sheet)
     rows = read_inputs(input) if input is not None and table is None else numbered(table)
@@ -75,7 +75,7 @@ def decide(
         lines = _lines(found, [row for _, row in rows], asked)
         write_answers("".join(lines).encode(), len(lines), output)
         return
-    text = sys.stdin.read().rstrip("\n") if text == "-" else str(text)
+    text = asked_text(text)
     (answers,) = found.decide([text], asked)
     if json:
         terminal.result(out.dumped({"model": model, "state": text, "answers": answers}))

@@ -14,13 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
 from tunery.cli import output as out
 from tunery.cli import terminal
 from tunery.cli.terminal import ServerAddress, argument, option
 from tunery.cli.workplace import AnsweringModel, workplace
 from tunery.data.encodings import decode
 from tunery.data.json_text import JsonError, json_line, jsonl_lines, loads
-from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, NotFound
+from tunery.errors import AlreadyExists, DataProblem, DatasetInvalid, InvalidArgument, NotFound
 from tunery.progress import LiveLine, can_redraw, count_progress, doing
 from tunery.types import Answer, AnswerForm, InputCheck, SamplingSettings
 
@@ -38,6 +40,9 @@ InputPath = Annotated[
 OutputPath = Annotated[
     Path | None,
     option("File for the rows with their answers: CSV, TSV, XLSX or JSONL.", "standard output", metavar="FILE"),
+]
+Overwriting = Annotated[
+    bool, option("Write over an existing output file without asking.", "ask on a terminal", "--yes", "-y")
 ]
 InputColumns = Annotated[
     list[str] | None, option("Input column of the file; repeat the option for several.", "found", metavar="COLUMN")
@@ -84,6 +89,7 @@ def generate(
         int, option("Seed for sampling; the same seed gives the same answers.", _DEFAULTS.seed, metavar="N")
     ] = _DEFAULTS.seed,
     server: ServerAddress = None,
+    yes: Overwriting = False,
     json: Annotated[bool, option("Print one JSON document.", "the answer as it is generated", "--json")] = False,
 ) -> None:
     """Answer an input, or a file of inputs, with a tuned or base model."""
@@ -98,12 +104,9 @@ def generate(
     }
     may_be_labels = json_schema is None and constrain_to_training_outputs is not False
     _check(sampling, none_below, has_labels=labels is not None or may_be_labels)
-    if (text is None) == (input is None) or (output and not input):
-        raise InvalidArgument("Give TEXT, - for standard input, or --input FILE. --output needs --input.")
-    require_writable(output, input)
-    is_tuned = workplace(server).require_model(model)
-    if constrain_to_training_outputs and not is_tuned:
-        raise InvalidArgument(f"--constrain-to-training-outputs is for tuned models; {model} is a base.")
+    require_inputs(text, input, output)
+    require_writable(output, input, _WRITTEN, yes=yes)
+    _require_model(model, server, must_be_tuned=bool(constrain_to_training_outputs))
     table = None if input is None else input_table(input, output, input_column=input_column, sheet=sheet)
     rows = read_inputs(input) if input is not None and table is None else numbered(table)
     settings = sampling | {"constrain_to_training_outputs": constrain_to_training_outputs, "none_below": none_below}
@@ -111,13 +114,42 @@ def generate(
     if rows:
         answer_file(found, rows, settings, output, None if table is None else _writer(table, input, output))
     else:
-        _answer(found, model, sys.stdin.read().rstrip("\n") if text == "-" else str(text), settings, json=json)
+        _answer(found, model, asked_text(text), settings, json=json)
         _suggest_server(seconds)
+
+
+def require_inputs(text: str | None, input: Path | None, output: Path | None) -> None:
+    """Raise InvalidArgument unless there is a text or a file of inputs."""
+    if (text is None) == (input is None) or (output and not input):
+        raise InvalidArgument("Give TEXT, - for standard input, or --input FILE. --output needs --input.")
+    if text is not None:
+        _require_text(text)
+
+
+def _require_text(text: str) -> None:
+    """Raise InvalidArgument for an empty text, as a server does."""
+    if not text.strip():
+        raise InvalidArgument("The text is empty. Give a text to answer.")
+
+
+def asked_text(text: str | None) -> str:
+    """Return the text of an argument, or that of standard input for a hyphen."""
+    if text != "-":
+        return str(text)
+    read = sys.stdin.read().rstrip("\n")
+    _require_text(read)
+    return read
 
 
 def _suggest_server(loading_seconds: float) -> None:
     if loading_seconds > SLOW_SECONDS and can_redraw():
         terminal.say(f"Loading the model took {loading_seconds:.0f} s; while `tunery serve` runs, it stays loaded.")
+
+
+def _require_model(name: str, server: str | None, *, must_be_tuned: bool) -> None:
+    """Raise why a model cannot answer, before anything is read or loaded."""
+    if not workplace(server).require_model(name) and must_be_tuned:
+        raise InvalidArgument(f"--constrain-to-training-outputs is for tuned models; {name} is a base.")
 
 
 def found_model(name: str, server: str | None) -> tuple[AnsweringModel, float]:
@@ -179,8 +211,6 @@ def input_table(
     reading: dict[str, Any] = {}
     reading |= {"input_column": input_column} if input_column else {}
     reading |= {"sheet": sheet} if sheet else {}
-    if output is not None and output.suffix.lower() not in _WRITTEN:
-        raise InvalidArgument(f"{str(output)!r} cannot be written. Use .xlsx, .csv, .tsv or .jsonl.")
     becomes_table = output is not None and output.suffix.lower() in (".csv", ".tsv", ".xlsx")
     if not reading and input.suffix.lower() in _LINES and not becomes_table:
         return None
@@ -274,12 +304,27 @@ def answer_file(
     out.warn_of_inputs([answer.input_check for answer in answers])
 
 
-def require_writable(output: Path | None, input: Path | None = None) -> None:
-    """Raise InvalidArgument if the folder of a file to write cannot be written, or if it is the file to read."""
-    if output is not None and input is not None and output.exists() and input.exists() and output.samefile(input):
+def require_writable(output: Path | None, input: Path | None, kinds: Sequence[str], *, yes: bool) -> None:
+    """
+    Raise InvalidArgument if a file is of another kind, is the file to read, or cannot be written.
+
+    If it exists, ask, or raise AlreadyExists if nobody can answer, unless `yes`.
+    """
+    if output is None:
+        return
+    if output.suffix.lower() not in kinds:
+        named = [kind for kind in (".xlsx", ".csv", ".tsv", ".jsonl") if kind in kinds]
+        raise InvalidArgument(f"{str(output)!r} cannot be written. Use {' or '.join(named)}.")
+    if input is not None and output.exists() and input.exists() and output.samefile(input):
         raise InvalidArgument(f"{str(output)!r} is the file to read. Name another one for the answers.")
-    if output is not None and not os.access(output.absolute().parent, os.W_OK):
+    if not os.access(output.absolute().parent, os.W_OK):
         raise InvalidArgument(f"{output.absolute().parent} is not a writable folder.")
+    if yes or not output.exists():
+        return
+    if not terminal.can_ask():
+        raise AlreadyExists(f"{output} already exists. Name another file, or add --yes to write over it.")
+    if not terminal.ask(f"{output} already exists. Write over it?", default=False):
+        raise typer.Exit(1)
 
 
 def write_answers(content: bytes, rows: int, output: Path | None) -> None:

@@ -9,6 +9,7 @@ called.
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -27,7 +28,7 @@ from tunery.cli.login import login
 from tunery.cli.models import backup, bases, migrate, models, restore, uninstall
 from tunery.cli.serve import doctor, serve, worker
 from tunery.cli.tune import tune
-from tunery.errors import DatasetInvalid, TuneryError, as_tunery_error
+from tunery.errors import DatasetInvalid, InvalidArgument, TuneryError, as_tunery_error
 
 FIRST_STEPS = """\
 Tune small text models on your own examples, on your own machine.
@@ -47,6 +48,38 @@ _GROUPS: dict[str, tuple[Any, ...]] = {
     "Maintain": (doctor, bases, backup, restore, migrate, rescue, uninstall),
 }
 _HELP_COLUMNS = 66
+_DEBUG = "--debug"
+
+# names of the API and of Python in the messages of the other parts, and the options that stand for them
+_OPTIONS = {
+    "epoch_count": "--epochs",
+    "stop_sequences": "--stop",
+    **{
+        name: f"--{name.replace('_', '-')}"
+        for name in (
+            "base_model",
+            "batch_size",
+            "constrain_to_training_outputs",
+            "hold_out",
+            "learning_rate",
+            "learning_rate_multiplier",
+            "max_output_tokens",
+            "none_below",
+            "top_k",
+            "top_p",
+        )
+    },
+}
+_NAME = re.compile(
+    rf"(?<![\w'\"./-])(?:{'|'.join(_OPTIONS)}|(?:temperature|labels|weights)(?= must))\b(?!['\"/-]|\.\w)"
+)
+# what the library that reads options says, and what it means
+_PLAIN = (
+    (re.compile("^Value error, "), ""),
+    (re.compile("^Input should be a valid integer.*"), "it must be a whole number."),
+    (re.compile("^Input should be a valid number.*"), "it must be a number."),
+    (re.compile("^Input should be"), "it must be"),
+)
 
 
 class _Groups(TyperGroup):
@@ -59,6 +92,14 @@ class _Groups(TyperGroup):
             ]
             with formatter.section(title):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(_HELP_COLUMNS)) for name in names])
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            for said, meant in _PLAIN:
+                error.message = said.sub(meant, error.message)
+            raise
 
 
 app = typer.Typer(
@@ -83,11 +124,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             errors="backslashreplace"
         )  # an answer may contain characters that the terminal cannot encode
     try:
-        app(arguments, prog_name="tunery")
+        app(_with_debug_first(sys.argv[1:] if arguments is None else arguments), prog_name="tunery")
     except Exception as error:
         if _is_debugging:
             raise
         sys.exit(_report(error))
+
+
+def _with_debug_first(arguments: Sequence[str]) -> list[str]:
+    """Move --debug to the front, where it is read, since it is added to the end of a command that failed."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)  # texts follow
+    rest = [argument for argument in arguments[:end] if argument != _DEBUG]
+    return [_DEBUG] * (len(rest) < end) + rest + list(arguments[end:])
 
 
 def _print_version(is_given: bool) -> None:
@@ -103,7 +151,7 @@ def options(
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", envvar="TUNERY_DEBUG", help="Show tracebacks for errors. (default: one sentence)")
+        bool, typer.Option(_DEBUG, envvar="TUNERY_DEBUG", help="Show tracebacks for errors. (default: one sentence)")
     ] = False,
 ) -> None:
     """Tune small open-weight text models on your own examples, on your own machine."""
@@ -118,6 +166,11 @@ def options(
 _is_debugging = False
 
 
+def _with_options(text: str) -> str:
+    """Return a message with the options of the command line in place of the names that the API and Python give."""
+    return _NAME.sub(lambda found: _OPTIONS.get(found[0], f"--{found[0]}"), text)
+
+
 def _report(error: Exception) -> int:
     """Print an error in one sentence and return its exit status."""
     if isinstance(error, DatasetInvalid) and error.problems:
@@ -127,7 +180,9 @@ def _report(error: Exception) -> int:
         return error.exit_status
     named = as_tunery_error(error)
     if named is error or type(named) is not TuneryError:
-        terminal.say(f"Error: {named}")
+        text = str(named)
+        terminal.say(f"Error: {_with_options(text) if isinstance(named, InvalidArgument) else text}")
         return named.exit_status
-    terminal.say(f"Error: something went wrong inside tunery ({type(error).__name__}: {error}). --debug shows where.")
+    terminal.say(f"Error: something went wrong inside tunery ({type(error).__name__}: {error}).")
+    terminal.say(f"Add {_DEBUG} to the command to see where.")
     return TuneryError().exit_status
