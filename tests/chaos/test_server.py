@@ -147,8 +147,8 @@ def test_a_second_server_on_the_same_folder_says_who_holds_it(running: Served) -
     second = subprocess.run([sys.executable, *REAL], env=environment, capture_output=True, text=True, timeout=60)
 
     assert second.returncode == 19
-    assert f"Process {running.pid} is using the data folder" in second.stderr
-    assert f"answers at http://127.0.0.1:{running.port}" in second.stderr
+    assert f"Your server already serves the data folder {running.home}" in second.stderr
+    assert f"at http://127.0.0.1:{running.port} (process {running.pid})" in second.stderr
 
 
 def test_a_killed_child_is_replaced(running: Served) -> None:

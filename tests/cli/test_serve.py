@@ -1,16 +1,19 @@
-"""`tunery serve`: at a terminal Enter opens the Studio in the browser; what its options switch off."""
+"""`tunery serve`: at a terminal Enter opens the Studio in the browser; what options switch off; a second server."""
 
 from __future__ import annotations
 
 import os
 import pty
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any, cast
 
+from tests.cli.conftest import Run
 from tests.live import BASE, MAX_WAIT_SECONDS, Live, make_home
+from tunery.service.library import Library
 
 
 def test_enter_opens_the_studio_signed_in(tmp_path: Path) -> None:
@@ -33,6 +36,29 @@ def test_enter_opens_the_studio_signed_in(tmp_path: Path) -> None:
 
     assert all("/setup?token=" in link for link in links)
     assert links[0] != links[1]
+
+
+def test_your_own_server_is_named(run: Run, home: Path) -> None:
+    """A second one on the same data folder, on whatever port, says where the first one is, and loads nothing."""
+    with Library.own(home, "http://127.0.0.1:8123"):
+        done = run("serve", "--port", "8124")
+
+    assert done.status == 19
+    assert f"Your server already serves the data folder {home} at http://127.0.0.1:8123 (process {os.getpid()})" in (
+        done.said
+    )
+    assert "`tunery users link` prints a link" in done.said
+
+
+def test_a_port_that_is_taken_is_refused_with_its_user(run: Run, home: Path) -> None:
+    """Another program; nothing is loaded, and no data folder is made."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("serve", "--port", port)
+
+    assert done.status == 19
+    assert done.said == f"Error: Port {port} is in use by another program. Choose another: tunery serve --port N\n"
+    assert not home.exists()
 
 
 def test_evaluations_nobody_asked_for_can_be_switched_off(tmp_path: Path) -> None:

@@ -151,6 +151,26 @@ def test_the_bins_are_what_the_error_is_made_of() -> None:
     assert sum(each.rows for each in calibrated(100, 2.0).bins) == 100
 
 
+@pytest.mark.parametrize(
+    ("error", "uncalibrated", "said"),
+    [
+        (0.05, 0.12, "5 points off on average, measured on 100 rows; they are corrected with a temperature of 1.50,"
+         " without which it would be 12 points."),
+        (0.26, 0.19, "26 points off on average, measured on 100 rows; they are corrected with a temperature of 1.50,"
+         " but these rows are better off without it, at 19 points."),
+        (0.012, 0.008, "1 point off on average, measured on 100 rows; they are corrected with a temperature of 1.50,"
+         " which changes nothing on these rows."),
+    ],
+)  # fmt: skip
+def test_the_sentence_says_whether_the_temperature_helped(error: float, uncalibrated: float, said: str) -> None:
+    """Better, worse or the same, in rounded points."""
+    from dataclasses import replace
+
+    found = replace(calibrated(100, 2.0), temperature=1.5, error=error, uncalibrated_error=uncalibrated)
+
+    assert f"The probabilities of labels are {said}" in sentence(found)
+
+
 def test_it_can_be_read_back_and_told() -> None:
     """A report keeps it as plain values; the sentence has the figures, the table a line for each threshold."""
     from dataclasses import asdict, replace

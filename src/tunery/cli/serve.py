@@ -28,7 +28,7 @@ from tunery import __version__, config
 from tunery.cli import output, terminal
 from tunery.cli.terminal import Json, option
 from tunery.cli.workplace import fetched
-from tunery.errors import TuneryError
+from tunery.errors import FailedPrecondition, FolderLocked, TuneryError
 from tunery.progress import wait_quietly
 
 if TYPE_CHECKING:
@@ -361,6 +361,7 @@ def serve(
     ] = LogFormat.TEXT,
 ) -> None:
     """Serve the Studio and the Gemini tuning API."""
+    _require_place(config.data_folder(), host, port)
     base = fetched(config.default_base_model())
     from tunery.server.monitoring import start_logging
     from tunery.server.serve import ServerSettings
@@ -384,6 +385,23 @@ def serve(
     start_logging(log_format)
     run(settings, lambda services: _say_ready(services, open_browser=open_browser))
     terminal.say("Stopped.")
+
+
+def _require_place(folder: Path, host: str, port: int) -> None:
+    """Raise who serves the data folder already, or uses the port, before anything is loaded."""
+    from tunery.service.folder import DataFolder
+
+    holder = DataFolder(folder).server()
+    if holder is not None:
+        raise FolderLocked(
+            f"Your server already serves the data folder {folder} at {holder.address} (process {holder.pid})."
+            " `tunery users link` prints a link to its Studio. To start another one, stop it, or use another"
+            " TUNERY_HOME and another --port."
+        )
+    if host == DEFAULT_HOST and port:
+        for found in _port(folder, port):
+            if found.verdict is Verdict.ERROR:
+                raise FailedPrecondition(f"Port {found.text}")
 
 
 def worker(

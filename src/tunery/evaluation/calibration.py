@@ -65,10 +65,17 @@ def sentence(found: Calibration) -> str:
             f"{found.rows} rows are too few to tell how far the probabilities of labels can be trusted;"
             f" {TELLING_ROWS} are enough."
         )
+    off, plain = round(100 * found.error), round(100 * found.uncalibrated_error)
+    how = f"they are corrected with a temperature of {found.temperature:.2f}"
+    if off < plain:
+        effect = f"{how}, without which it would be {plain} points"
+    elif off == plain:
+        effect = f"{how}, which changes nothing on these rows"
+    else:
+        effect = f"{how}, but these rows are better off without it, at {plain} points"
     return (
-        f"The probabilities of labels are {100 * found.error:.0f} points off on average (calibration error on"
-        f" {found.rows} rows; {100 * found.uncalibrated_error:.0f} without the temperature of {found.temperature:.2f})."
-        f" Their Brier score is {found.brier:.2f}."
+        f"The probabilities of labels are {off} point{'s' * (off != 1)} off on average, measured on {found.rows} rows;"
+        f" {effect}. Their Brier score is {found.brier:.2f} (0 is best)."
     )
 
 
