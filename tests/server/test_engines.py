@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.live import make_home, serving
 from tests.service.vllm_double import Double, listening
 from tunery.engine.encoding import Encoder
 from tunery.engine.tokenizer import Tokenizer
+from tunery.service import vllm
 from tunery.service.vllm import EngineAddress
 
 
@@ -32,3 +35,20 @@ def test_a_model_tuned_here_is_answered_there(tmp_path: Path) -> None:
     texts = [reply["candidates"][0]["content"]["parts"][0]["text"] for reply in (tuned, base)]
     assert [*texts, openai["choices"][0]["message"]["content"]] == ["tuned", "base", "tuned"]
     assert counted["totalTokens"] == len(encoder.prompt("7")) == tuned["usageMetadata"]["promptTokenCount"]
+
+
+def test_a_server_without_an_engine_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could answer nothing, so others should get the requests; it is ready once an engine is there."""
+    monkeypatch.setattr(vllm, "REACH_SECONDS", 0.0)
+    home = make_home(tmp_path)
+    double = Double(Encoder(Tokenizer.read(tmp_path / "base"), 512))
+    with listening(double):
+        engines = (EngineAddress(double.url), EngineAddress("http://127.0.0.1:9"))
+        with serving(home, engines=engines, evaluates=False) as live, live.client() as client:
+            ready = client.get("/readyz")
+            double.app.routes.clear()  # what stands for an engine that only a proxy is left of
+            lost = client.get("/readyz")
+
+    assert (ready.status_code, ready.json()["answering"]) == (200, True)
+    assert (lost.status_code, lost.json()["status"], lost.json()["answering"]) == (503, "not ready", False)
+    assert lost.json()["database"] is True

@@ -27,9 +27,10 @@ from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument, Resourc
 from tunery.files import publish, sha256_of
 from tunery.service import vllm
 from tunery.service.answering_child import Count, Counted, CountRows, Question, RowsCounted
-from tunery.service.vllm import EngineAddress, Ring
+from tunery.service.vllm import EngineAddress, Reach, Ring
 from tunery.types import AnswerForm, SamplingSettings, TuningExample, Turn
 
+UNUSED = "http://127.0.0.1:9"
 LABELS = ("bug", "billing", "other thing")
 
 
@@ -334,3 +335,23 @@ def test_an_address_without_http_is_refused() -> None:
     """With what to give instead."""
     with pytest.raises(InvalidArgument, match="BASE=URL"):
         EngineAddress.read("localhost:8000")
+
+
+def test_one_engine_is_enough_to_answer(home: Home) -> None:
+    """Whichever of them it is; without any, nothing can be answered."""
+    with listening(home.double()) as double:
+        assert Reach([EngineAddress(UNUSED), EngineAddress(double.url)])()
+        gone = EngineAddress(double.url)
+
+    assert not Reach([EngineAddress(UNUSED), gone])()
+
+
+def test_engines_are_not_asked_at_every_check(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found out holds for a while, then they are asked again."""
+    with listening(home.double()) as double:
+        reach = Reach([EngineAddress(double.url)])
+        assert reach()
+
+    assert reach()
+    monkeypatch.setattr(vllm, "REACH_SECONDS", 0.0)
+    assert not reach()

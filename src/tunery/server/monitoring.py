@@ -277,7 +277,7 @@ async def healthz() -> HealthOut:  # async, so that it does not have to wait for
 
 @health_router.get("/readyz", name="GetReadiness", responses={200: {"model": HealthOut}, 503: {"model": HealthOut}})
 async def readyz(request: Request, services: ServicesOf) -> Response:
-    """Check whether the server can work; 503 if the database, the worker or the answering process is not available."""
+    """Check whether the server can work; 503 if the database, the worker or what answers is not available."""
     return await READINESS.run(address_of(request), partial(_readiness, services))
 
 

@@ -35,7 +35,7 @@ from tunery.service.creation import Creation, Estimates
 from tunery.service.library import Library
 from tunery.service.process import MachineLoad
 from tunery.service.reports import DataChecks, DataCurves, Evaluations
-from tunery.service.vllm import EngineAddress, vllm_child
+from tunery.service.vllm import EngineAddress, Reach, vllm_child
 from tunery.service.worker import Worker
 
 RECEIVED_BYTES = 128 * 1024
@@ -69,7 +69,7 @@ class ServerSettings:
             return Answering(self.data_folder, warm_base=warm_base)
         engines = [replace(each, base_model=each.base_model or self.default_base) for each in self.engines]
         main = partial(vllm_child, engines=engines, adapters=self.engines_folder)
-        return Answering(self.data_folder, warm_base=warm_base, main=main)
+        return Answering(self.data_folder, warm_base=warm_base, main=main, has_engine=Reach(engines))
 
 
 def serve(settings: ServerSettings, on_ready: Callable[[Services], None]) -> None:

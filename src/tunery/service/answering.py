@@ -100,9 +100,11 @@ class Answering:
         max_waiting: int = MAX_WAITING,
         lease_seconds: float = LEASE_SECONDS,
         main: Callable[..., None] = answering_child,
+        has_engine: Callable[[], bool] = lambda: True,
     ) -> None:
         self._data_folder, self._warm_base, self._max_waiting = data_folder, warm_base, max_waiting
         self._lease_seconds, self._main = lease_seconds, main
+        self._has_engine = has_engine  # whether the child can reach what computes, if that is elsewhere
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._asked: dict[int, _Waiting] = {}
@@ -173,12 +175,12 @@ class Answering:
             asked.child.send(Drop(number))
 
     def is_ready(self) -> bool:
-        """Return whether the child is alive; if not, start another."""
+        """Return whether a question can be answered; if the child has died, start another."""
         with self._lock:
             is_alive = self._child is not None and self._child.is_alive
             if not is_alive and not self._is_stopped:
                 self._ready_child()
-            return is_alive
+        return is_alive and self._has_engine()
 
     @contextmanager
     def beside_tuning(self) -> Iterator[None]:

@@ -20,6 +20,7 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -70,6 +71,7 @@ RUNNING_PER_ENGINE = 256  # questions; vLLM decodes as many together by default 
 ADAPTERS_PER_ENGINE = 256  # registered at an engine; it keeps fewer in memory (--max-loras, --max-cpu-loras)
 LABELS_AT_ONCE = 64  # labels in one request
 DOWN_SECONDS = 5.0  # in which a lost engine is not asked again
+REACH_SECONDS = 2.0
 TIMEOUT = httpx2.Timeout(60.0, connect=5.0)
 FULL = (429, 503)
 _PROBE = "Straße 12, \U0001f600 0.75 %\n\tdef f(x): return x"  # encoded by both sides, to notice another tokenizer
@@ -91,6 +93,38 @@ class EngineAddress:
         if not url.startswith(("http://", "https://")):
             raise InvalidArgument(f"{text!r} is not the address of a vLLM server. Give URL or BASE=URL, with http://.")
         return cls(url.rstrip("/"), name or None)
+
+
+class Reach:
+    """Whether any engine can be reached; known for REACH_SECONDS, since health is asked about often."""
+
+    def __init__(self, addresses: Sequence[EngineAddress]) -> None:
+        self._urls = [address.url for address in addresses]
+        self._lock = threading.Lock()
+        self._time, self._is_any_up = float("-inf"), False
+
+    def __call__(self) -> bool:
+        with self._lock:
+            if time.monotonic() - self._time > REACH_SECONDS:
+                self._is_any_up = self._ask()
+                self._time = time.monotonic()
+            return self._is_any_up
+
+    def _ask(self) -> bool:
+        """Ask all engines at once, and wait for the first that answers."""
+        threads = ThreadPoolExecutor(len(self._urls))
+        try:
+            return any(found.result() for found in as_completed(threads.submit(_is_up, url) for url in self._urls))
+        finally:
+            threads.shutdown(wait=False)
+
+
+def _is_up(url: str) -> bool:
+    try:
+        with httpx2.Client(timeout=httpx2.Timeout(3.0, connect=1.0), trust_env=False) as client:
+            return client.get(f"{url}/v1/models").is_success
+    except httpx2.HTTPError:
+        return False
 
 
 class Ring:

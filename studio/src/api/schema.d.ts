@@ -1074,7 +1074,7 @@ export interface paths {
         };
         /**
          * Getreadiness
-         * @description Check whether the server can work; 503 if the database, the worker or the answering process is not available.
+         * @description Check whether the server can work; 503 if the database, the worker or what answers is not available.
          */
         get: operations["GetReadiness"];
         put?: never;
