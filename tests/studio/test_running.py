@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, expect
 from tests.studio.visitor import Visitor
 
 POSITION = re.compile(r"Epoch \d+ of 20 · step ([\d,]+) of 8,000")
-USAGE = re.compile(r"^Using \d+\.\d of \d+ processor cores and [\d.,]+ [MG]B")
+USAGE = re.compile(r"^Using \d+\.\d of \d+ CPU cores and [\d.,]+ [MG]B")
 LONG = {"rows": 400, "epochs": 20, "batch_size": 1}  # 8,000 steps: minutes even on a quick machine
 RETRIES = 4  # as often as the Studio asks within 20 seconds
 
@@ -40,9 +40,7 @@ def test_a_job_belongs_to_the_server(ann: Visitor) -> None:
     with a_long_job(ann) as model:
         position = ann.page.get_by_text(POSITION)
         before = step(position)
-        expect(
-            ann.page.get_by_text(re.compile(r"^Using \d+\.\d of \d+ processor cores and [\d.,]+ [MG]B"))
-        ).to_be_visible()
+        expect(ann.page.get_by_text(re.compile(r"^Using \d+\.\d of \d+ CPU cores and [\d.,]+ [MG]B"))).to_be_visible()
         expect(ann.page).to_have_title(re.compile(r"^\d+ % · Long · tunery$"))
         ann.page.reload()
         expect(position).to_be_visible()
@@ -102,8 +100,8 @@ def test_the_end_is_told_elsewhere(ann: Visitor) -> None:
         ann.call("POST", f"tunedModels/{ahead}:cancel")
         expect(page).to_have_title("Ready · Short · tunery", timeout=ann.TUNE_MS)
         expect(page.locator("html")).to_have_attribute("data-shown", "“Short” is ready.")
-        machine = page.get_by_role("complementary").locator("section", has_text="Memory, at most")
-        expect(machine).to_contain_text("Processor time")
+        machine = page.get_by_role("complementary").locator("section", has_text="Peak memory")
+        expect(machine).to_contain_text("CPU time")
         expect(page.get_by_text("best epoch")).to_have_count(0)
 
 

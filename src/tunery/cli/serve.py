@@ -240,13 +240,13 @@ def _device(name: str, card: str | None) -> Finding:
         chosen_device(name)
         return Finding("device", Verdict.OK, f"{name}, from TUNERY_DEVICE")
     if card is None:
-        return Finding("device", Verdict.OK, "processor")
+        return Finding("device", Verdict.OK, "CPU")
     from tunery.engine.base import graphics_card
 
     if usable := graphics_card():
-        text = f"processor; torch can also compute on {usable}: set TUNERY_DEVICE=cuda"
+        text = f"CPU; torch can also compute on {usable}: set TUNERY_DEVICE=cuda"
         return Finding("device", Verdict.OK, text)
-    text = f"processor; there is {card} graphics card, but torch {_version('torch')} cannot use it"
+    text = f"CPU; there is {card} graphics card, but torch {_version('torch')} cannot use it"
     return Finding("device", Verdict.WARNING, f"{text}. {_advice(card)}")
 
 

@@ -40,7 +40,7 @@ export function Decide({ model, state, change, below }: Props) {
           label={text.playground.state}
           value={state}
           change={change}
-          area={{ rows: 6, placeholder: text.playground.placeholder }}
+          area={{ rows: 6, placeholder: text.playground.statePlaceholder }}
         />
         <div className="row">
           <Button

@@ -17,6 +17,7 @@ export const text = {
     busyModel: (name: string) => `${name} (not ready)`,
     prompt: "Prompt",
     placeholder: "Type a message for the model",
+    statePlaceholder: "Paste a text, such as a customer's message",
     run: "Run",
     stop: "Stop",
     keys: "Ctrl+Enter to run",
