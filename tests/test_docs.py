@@ -17,6 +17,7 @@ from tests.hub import hub_of
 from tools import bases
 from tunery import __version__
 from tunery.engine.offered import offered_bases
+from tunery.evaluation.verdict import LEAST_ROWS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src/tunery"
@@ -66,6 +67,15 @@ def test_links_to_headings_lead_somewhere(page: Path) -> None:
         if target not in map(anchor, re.findall(r"^#+ (.+)$", text, re.MULTILINE)):
             missing.append(f"{file}#{target}")
     assert missing == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/evaluation.md"])
+def test_python_that_asks_for_a_verdict_holds_out_enough_rows(page: str) -> None:
+    """With fewer rows than that, the verdict of the first lines people copy could only be "Too few rows to tell"."""
+    code = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+    (held_out,) = [re.findall(r"hold_out=([^,)]+)", each) for each in code if "evaluate().verdict" in each]
+
+    assert [int(rows) >= LEAST_ROWS for rows in held_out] == [True]
 
 
 def test_paths_in_prose_exist() -> None:

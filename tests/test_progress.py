@@ -76,6 +76,22 @@ def test_a_terminal_has_the_line_drawn_again(monkeypatch: pytest.MonkeyPatch) ->
     assert screen.getvalue().endswith("\x1b[2K")
 
 
+def test_steps_of_a_longer_work_count_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is that since the work began, in each line and whenever one is shown again, not since the last step."""
+    monkeypatch.setattr(progress, "clock", lambda seconds: "17:00" if seconds >= 1000 else "0:07")
+    begun = time.monotonic() - 1000
+    screen = standing_for_stderr(monkeypatch, is_terminal=True)
+    with LiveLine() as live:
+        live.draw("Tuning 2 of 3: step 1", since=begun)
+    assert "Tuning 2 of 3: step 1  17:00" in screen.getvalue()
+
+    pipe = standing_for_stderr(monkeypatch)
+    with never_silent("Tuning"), LiveLine() as live:
+        for step in (1, 2):
+            live.draw(f"Tuning 2 of 3: step {step}", since=begun)
+            pipe.wait_for(f"Tuning 2 of 3: step {step}  17:00\n")
+
+
 def test_nothing_is_drawn_into_an_unfinished_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that is printed piece by piece ends in a sign until the next piece; a person is left alone."""
     pipe = standing_for_stderr(monkeypatch)

@@ -187,11 +187,24 @@ class LiveLine:
             _lines.remove(self)
             self.erase()
 
-    def draw(self, text: str, *, share: float | None = None, is_last: bool = False, is_shown: bool = True) -> None:
-        """Replace the line, at most ten times a second; `share`, 0 to 1, is drawn as a bar before the text."""
+    def draw(
+        self,
+        text: str,
+        *,
+        share: float | None = None,
+        since: float | None = None,
+        is_last: bool = False,
+        is_shown: bool = True,
+    ) -> None:
+        """
+        Replace the line, at most ten times a second; `share`, 0 to 1, is drawn as a bar before the text.
+
+        The time that follows the text is that since it was drawn, or since `since`, and then it always follows.
+        """
         now = time.monotonic()
         with _lock:
-            self._text, self._share, self._since = text, share, now
+            self._text, self._share, self._since = text, share, now if since is None else since
+            text = text if since is None else f"{text}  {clock(now - since)}"
             if is_shown and self.can_draw and (is_last or now - self._time >= REDRAW_SECONDS):
                 self._show(text, share)
                 self._time = now

@@ -42,6 +42,8 @@ def test_the_list_shows_what_fits(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     assert "tight 3.9       tight 3.5   gated" in lines["llama-3.2-1b-instruct"]
     assert "no 4.8 4bit     no 9.4      not here" in lines["qwen3-4b-instruct-2507"]
     assert max(map(len, done.output.splitlines())) <= 80
+    assert "does it fit into memory, of which 2.0 GB are free now (tight: only if other programs end)" in done.said
+    assert "What does not fit is counted with less: layers computed again, or these --weights" in done.said
 
 
 def test_the_list_as_json(run: Run) -> None:

@@ -392,6 +392,7 @@ _BASE_HEADS = ("NAME", "SIZE", "LICENCE", "TUNING GB", "ANSWERS GB", "WEIGHTS")
 
 
 def _list_all_bases(catalog: Catalog, *, json: bool) -> None:
+    from tunery.engine.memory import available_memory
     from tunery.service.bases import listed_bases
 
     found = listed_bases(catalog)
@@ -403,8 +404,12 @@ def _list_all_bases(catalog: Catalog, *, json: bool) -> None:
         for base in found
     ]
     terminal.table(_BASE_HEADS, rows, right=(1,))
-    terminal.say("TUNING, ANSWERS: does it fit into memory (tight: only if other programs end), and what it takes;")
-    terminal.say("8bit, 4bit: with these --weights.")
+    free = available_memory()
+    now = "" if free is None else f", of which {free / 1e9:,.1f} GB are free now"
+    terminal.say(
+        f"TUNING, ANSWERS: does it fit into memory{now} (tight: only if other programs end), and what it takes."
+    )
+    terminal.say("What does not fit is counted with less: layers computed again, or these --weights (8bit, 4bit).")
     terminal.say("Next: tunery bases get NAME")
 
 
@@ -424,7 +429,7 @@ def _list_bases_there(client: Client, *, json: bool, all: bool) -> None:
         for base in found
     ]
     terminal.table(_BASE_HEADS, rows, right=(1,))
-    terminal.say(f"here: on the machine of {client.address}.")
+    terminal.say(f"here: on the machine of {client.address}; figures are for the memory that is free there now.")
 
 
 def _where_there(base: Document) -> str:

@@ -602,7 +602,7 @@ def evaluation_progress(live: LiveLine) -> Callable[[int, int], None]:
     """Return a function that shows how many prompts were answered."""
 
     def show(done: int, total: int) -> None:
-        live.draw(f"Answered {done} of {total} prompts ...", is_last=done == total)
+        live.draw(f"Answered {done} of {total} prompts ...", since=terminal.BEGUN, is_last=done == total)
 
     return show
 
@@ -615,7 +615,9 @@ def tuning_progress(live: LiveLine, tunings: int) -> Callable[[int, TuningSnapsh
         if number not in begun:
             begun.add(number)
             terminal.say(f"Tuning {number} of {tunings} ...")
-        live.draw(f"Tuning {number} of {tunings}: step {snapshot.step}, loss {snapshot.mean_loss:.4f}")
+        live.draw(
+            f"Tuning {number} of {tunings}: step {snapshot.step}, loss {snapshot.mean_loss:.4f}", since=terminal.BEGUN
+        )
 
     return show
 

@@ -14,6 +14,7 @@ import signal
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,9 @@ from tunery import progress
 from tunery.progress import columns as columns
 from tunery.progress import harmless as harmless
 from tunery.progress import say as say
+from tunery.types import Hyperparameters, WeightFormat
 
+BEGUN = time.monotonic()  # the command, for lines that say how long it has taken so far
 _UNLIMITED_COLUMNS = 100_000  # tables in a pipe are not wrapped
 
 
@@ -115,11 +118,16 @@ FORCE_SECONDS = 6.0  # out of the 10 s that stopping may take
 INTERRUPTED, TERMINATED = 130, 143  # exit statuses, 128 + the signal
 
 
+_STOPPING = (
+    "Stopping after this step, and keeping the model as it is then."
+    " Press Ctrl-C again to only interrupt the job, so that the same command resumes it."
+)
+
+
 class Interrupts:
     """Counts the signals that tell a tuning job to end."""
 
-    def __init__(self, on_first: Callable[[], None]) -> None:
-        self._on_first = on_first
+    def __init__(self) -> None:
         self._presses = 0
         self._is_terminated = False
         self._timers: list[threading.Timer] = []
@@ -162,7 +170,7 @@ class Interrupts:
             self._timers[-1].daemon = True
             self._timers[-1].start()
         elif self._presses == 1:
-            self._on_first()
+            say_at_once(_STOPPING)
 
     def _force(self) -> None:
         self._presses = 2  # the next signal raises
@@ -184,7 +192,33 @@ TunedModelName = Annotated[str, argument("Id or display name of a tuned model.",
 ServerAddress = Annotated[
     str | None,
     option(
-        "Server to use; or set TUNERY_SERVER, with its token in TUNERY_TOKEN.", "data folder", "--server", metavar="URL"
+        "Server that does the work, such as https://tunery.example; its token is read from TUNERY_TOKEN. TUNERY_SERVER"
+        " sets it for all commands.",
+        "this machine, or the server that runs on its data folder",
+        "--server",
+        metavar="URL",
+    ),
+]
+HoldOut = Annotated[
+    str | None,
+    option(
+        "Rows to hold out to find out whether tuning helped, such as 12 or 10%.",
+        "10%, at least 20, of 100 or more rows; 3 folds after tuning with 20 to 99 rows",
+        metavar="ROWS",
+    ),
+]
+WeightsChoice = Annotated[
+    WeightFormat,
+    option(
+        "How exactly the base is kept in memory while it is tuned. 8bit and 4bit need less memory and may cost quality;"
+        " such as --weights 4bit for a base that does not fit.",
+        "full if that fits, else as its file has them",
+    ),
+]
+LearningRate = Annotated[
+    float | None,
+    option(
+        "How much a step changes the model; too much ruins it.", Hyperparameters.DEFAULT_LEARNING_RATE, metavar="RATE"
     ),
 ]
 Json = Annotated[bool, option("Print one JSON document.", "text", "--json")]

@@ -23,9 +23,12 @@ from tunery.cli.output import Plan
 from tunery.cli.terminal import (
     INTERRUPTED,
     DataFile,
+    HoldOut,
     Interrupts,
+    LearningRate,
     Reading,
     ServerAddress,
+    WeightsChoice,
     option,
     reads_file,
 )
@@ -40,20 +43,6 @@ if TYPE_CHECKING:
 
 _DEFAULTS = Hyperparameters()
 _NAME_CHARACTERS = 40
-_STOPPING = (
-    "Stopping after this step, and keeping the model as it is then."
-    " Press Ctrl-C again to only interrupt the job, so that the same command resumes it."
-)
-
-
-HoldOut = Annotated[
-    str | None,
-    option(
-        "Rows to hold out to find out whether tuning helped, such as 12 or 10%.",
-        "10%, at least 20, of 100 or more rows; 3 folds after tuning with 20 to 99 rows",
-        metavar="ROWS",
-    ),
-]
 
 
 class Settings(StrEnum):
@@ -64,14 +53,16 @@ class Settings(StrEnum):
 
 
 SettingsChoice = Annotated[
-    Settings, option("Settings that are not named: to fit the data, or as the API's.", Settings.PAGE.value)
+    Settings,
+    option(
+        "Where settings that you do not give come from. page: the defaults of Gemini's tuning page. auto: fitted to the"
+        " data, if that is fewer than 50 rows of labels; such as --settings auto --epochs 8.",
+        Settings.PAGE.value,
+    ),
 ]
 
 
 VerdictChoice = Annotated[bool, option("Find out at the end whether tuning helped.", "yes", "--verdict/--no-verdict")]
-WeightsChoice = Annotated[
-    WeightFormat, option("How the weights of the base are kept in memory.", "full if that fits, else as they came")
-]
 
 
 @reads_file
@@ -85,9 +76,7 @@ def tune(
     description: Annotated[str, option("What the tuned model is for.", "empty", metavar="TEXT")] = "",
     epochs: Annotated[int | None, option("Passes over the examples.", _DEFAULTS.epoch_count, metavar="N")] = None,
     batch_size: Annotated[int | None, option("Examples per step.", _DEFAULTS.batch_size, metavar="N")] = None,
-    learning_rate: Annotated[
-        float | None, option("Size of a step.", _DEFAULTS.DEFAULT_LEARNING_RATE, metavar="RATE")
-    ] = None,
+    learning_rate: LearningRate = None,
     learning_rate_multiplier: Annotated[
         float | None, option("Factor for the default learning rate.", 1, metavar="X")
     ] = None,
@@ -236,7 +225,7 @@ def _ask_about_doubts(plan: Plan, needed: MemoryEstimate | None) -> None:
 def _tune(plan: Plan, place: Workplace, *, is_resume: bool) -> tuple[TunedModel, float]:
     """Return the tuned model and the seconds it took; exit if the task was left for later."""
     begin = time.monotonic()
-    interrupts = Interrupts(lambda: terminal.say_at_once(_STOPPING))
+    interrupts = Interrupts()
     with interrupts.watching(), place.job(plan, is_resume=is_resume) as job:
         try:
             ended = _watched(job, interrupts, plan.request.hyperparameters.epoch_count)
