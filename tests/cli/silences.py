@@ -146,6 +146,7 @@ def commands(folder: Path, rows: int) -> list[Case]:
         Case(("users", "list")),
         Case(("users", "disable", user)),
         Case(("users", "enable", user)),
+        Case(("users", "log")),
         Case(("serve", "--port", "0"), STOPPED, until=READY),
     ]
 

@@ -53,6 +53,7 @@ WANTED = {
     "keys revoke": "",
     "users add": "--admin --password --json",
     "users list": "--json",
+    "users log": "--by --model --limit --json",
     "users password": "",
     "users link": "",
     "users disable": "",
