@@ -63,6 +63,16 @@ export function parameters(number: number | undefined): string {
   return number < 1e9 ? `${Math.round(number / 1e6)} M parameters` : `${(number / 1e9).toFixed(1)} B parameters`;
 }
 
+const LONGEST_WORD = 20; // at which a cut looks for the next word
+
+/** The end of a long text, from the beginning of a word if there is one nearby. */
+export function ending(text: string, longest: number): string {
+  if (text.length <= longest) return text;
+  const end = text.slice(-longest).replace(/^[\udc00-\udfff]/, ""); // half of a character
+  const word = end.search(/\s/);
+  return `…${word >= 0 && word < LONGEST_WORD ? end.slice(word) : end}`;
+}
+
 export const percent = (done: number, total: number) => Math.floor((100 * done) / Math.max(1, total));
 
 /** A share from 0 to 1 in percent. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { duration, durationRange, fileSize, loss, parameters } from "../src/format";
+import { duration, durationRange, ending, fileSize, loss, parameters } from "../src/format";
 
 test("numbers are short", () => {
   expect([loss(undefined), loss("NaN"), loss(4.5e-3), loss(2e-5), loss(1.234)]).toEqual([
@@ -23,4 +23,11 @@ test("ranges, sizes and counts are short", () => {
     "5.2 MB",
     "135 M parameters",
   ]);
+});
+
+test("a long text is cut before a word, and never inside a character", () => {
+  expect(ending("a short one", 20)).toBe("a short one");
+  expect(ending("with a deadline at risk", 15)).toBe("… at risk");
+  expect(ending("数".repeat(50), 10)).toBe(`…${"数".repeat(10)}`);
+  expect(ending("😀".repeat(20), 9)).toBe(`…${"😀".repeat(4)}`);
 });

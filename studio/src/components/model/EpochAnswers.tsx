@@ -1,6 +1,7 @@
 import { idOf, maySeeExamples, type TunedModel } from "../../api/client";
 import { useEpochAnswers } from "../../api/examples";
 import { isRunning } from "../../api/models";
+import { ending } from "../../format";
 import { ScrollRegion, Table } from "../Facts";
 import { text } from "./text";
 
@@ -31,7 +32,7 @@ export function EpochAnswers({ model }: { model: TunedModel }) {
           <tbody>
             {rows.map(({ textInput, expected }, place) => (
               <tr key={place}>
-                <td dir="auto">{textInput.length > LONGEST ? `…${textInput.slice(-LONGEST)}` : textInput}</td>
+                <td dir="auto">{ending(textInput, LONGEST)}</td>
                 <td dir="auto">{expected}</td>
                 {shown.map(({ epoch, answers }) => (
                   <EpochAnswer key={epoch} answer={answers[place] ?? ""} expected={expected} />

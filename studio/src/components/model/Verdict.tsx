@@ -3,7 +3,7 @@ import { Link } from "wouter";
 import { ApiError, idOf, maySeeExamples, type Schemas, type TunedModel } from "../../api/client";
 import { parseFile } from "../../api/examples";
 import type { EvaluationReport } from "../../api/reports";
-import { percent, share } from "../../format";
+import { ending, percent, share } from "../../format";
 import { Table } from "../Facts";
 import { Reliability } from "./Reliability";
 import { ReportCard } from "./ReportCard";
@@ -87,7 +87,7 @@ function ExampleAnswers({ report: { bestRows, worstRows } }: { report: Evaluatio
         const isRight = answer.trim() === expected.trim();
         return (
           <dl key={row} className="example">
-            <dt dir="auto">{textInput.length > LONGEST ? `…${textInput.slice(-LONGEST)}` : textInput}</dt>
+            <dt dir="auto">{ending(textInput, LONGEST)}</dt>
             <dd dir="auto">
               {text.verdict.answer(answer)}{" "}
               <span className={`badge ${isRight ? "good" : "warn"}`}>
