@@ -2,6 +2,7 @@
 Pictures of every screen, light and dark, with real data and the default base, into docs/studio/.
 
     python -m tests.studio.pictures [--home FOLDER]    # tunes the tickets of examples/ first, if that folder has none
+    python -m tests.studio.pictures --only bases decide
 
 Look at them after a change of the Studio: spacing, truncation, contrast, wording.
 """
@@ -38,13 +39,16 @@ def main() -> None:
     """Take all pictures."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--home", type=Path)
-    with _home(parser.parse_args().home) as home, Host.on(home, DEFAULT) as host, chromium.browsing() as browser:
-        tickets = _tickets(host)
+    parser.add_argument("--only", nargs="+", metavar="SCREEN", help="screens to take (default: all)")
+    asked = parser.parse_args()
+    with _home(asked.home) as home, Host.on(home, DEFAULT) as host, chromium.browsing() as browser:
+        tickets = _tickets(host, has_inquiries=not asked.only)
         running = _running(host)
         try:
             for theme in THEMES:
-                _take(browser, host, theme, tickets, running)
-            _take_narrow(browser, host, tickets)
+                _take(browser, host, theme, _screens(tickets, running), asked.only)
+            if not asked.only:
+                _take_narrow(browser, host, tickets)
         finally:
             host.call("DELETE", f"tunedModels/{running}")
     _make_small()
@@ -56,7 +60,7 @@ def _home(given: Path | None) -> Iterator[Path]:
         yield make_default_home(given or Path(folder))
 
 
-def _tickets(host: Host) -> str:
+def _tickets(host: Host, *, has_inquiries: bool) -> str:
     """Return the id of a model tuned on tickets, with held-out rows."""
     for model in host.models():
         if model["displayName"] == TICKETS and model["state"] == "ACTIVE":
@@ -64,10 +68,11 @@ def _tickets(host: Host) -> str:
     model = _create(host, TICKETS, (ROOT / "examples" / "tickets.csv"), 3, holdOut="20%")
     _wait(lambda: host.operation(model).get("done"))
     _wait_for(host, f"tunedModels/{model}/evaluations")  # it comes by itself
-    for what in ("examine", "dataCurve"):
-        host.call("POST", f"tunedModels/{model}:{what}", {})
-    for what in ("examinations", "dataCurves"):
-        _wait_for(host, f"tunedModels/{model}/{what}")
+    if has_inquiries:
+        for what in ("examine", "dataCurve"):
+            host.call("POST", f"tunedModels/{model}:{what}", {})
+        for what in ("examinations", "dataCurves"):
+            _wait_for(host, f"tunedModels/{model}/{what}")
     return model
 
 
@@ -100,10 +105,14 @@ def _create(host: Host, name: str, file: Path, epochs: int, **task: object) -> s
     return str(host.call("POST", "tunedModels", body)["metadata"]["tunedModel"]).removeprefix("tunedModels/")
 
 
-def _take(browser: Browser, host: Host, theme: Theme, tickets: str, running: str) -> None:
+def _take(
+    browser: Browser, host: Host, theme: Theme, screens: dict[str, Callable[[Visitor], object]], only: list[str] | None
+) -> None:
     newcomer = arrive(browser, host, host.new_user("ann"), color_scheme=theme, viewport=SIZE)
     owner = arrive(browser, host, LOCAL, color_scheme=theme, viewport=SIZE)
-    for name, show in _screens(tickets, running).items():
+    for name, show in screens.items():
+        if only and name not in only:
+            continue
         visitor = newcomer if name.startswith("empty") else owner
         show(visitor)
         _shoot(visitor.page, f"{name}-{theme}")
@@ -132,15 +141,18 @@ def _screens(tickets: str, running: str) -> dict[str, Callable[[Visitor], object
         "running": lambda visitor: visitor.goto(f"/models/{running}"),
         "cancel": _cancel,
         "model": lambda visitor: visitor.goto(model),
+        "model-trust": lambda visitor: _trust(visitor, model),
+        "model-epochs": lambda visitor: _scrolled_to(visitor, model, "Answers after each epoch"),
         "model-held-out": lambda visitor: _held_out(visitor, model),
         "model-data": lambda visitor: visitor.goto(f"{model}?tab=data"),
-        "model-data-rows": lambda visitor: visitor.page.get_by_role(
-            "heading", name="Examples as the model saw them"
-        ).evaluate("heading => heading.scrollIntoView()"),
+        "model-data-rows": lambda visitor: _scrolled_to(visitor, f"{model}?tab=data", "Examples as the model saw them"),
         "model-api": lambda visitor: visitor.goto(f"{model}?tab=api"),
         "share": lambda visitor: (visitor.goto(model), visitor.press("Share")),
         "export": lambda visitor: _export(visitor, model),
         "playground": lambda visitor: _compare(visitor, tickets),
+        "decide": lambda visitor: _decide(visitor, tickets),
+        "bases": lambda visitor: visitor.goto("/bases"),
+        "accounts": lambda visitor: visitor.goto("/accounts"),
         "prompts": lambda visitor: visitor.goto("/prompts"),
         "prompt": _prompt,
         "activity": lambda visitor: visitor.goto("/activity"),
@@ -174,6 +186,27 @@ def _held_out(visitor: Visitor, model: str) -> None:
     if run.count():
         run.click()
         expect(page.get_by_role("button", name="Stop")).to_be_hidden(timeout=300_000)
+
+
+def _scrolled_to(visitor: Visitor, path: str, heading: str) -> None:
+    page = visitor.goto(path)
+    _settle(page)
+    page.get_by_role("heading", name=heading).evaluate("heading => heading.scrollIntoView()")
+
+
+def _trust(visitor: Visitor, model: str) -> None:
+    page = visitor.goto(model)
+    summary = page.get_by_text("How far probabilities can be trusted")
+    summary.click()
+    summary.evaluate("summary => summary.scrollIntoView()")
+
+
+def _decide(visitor: Visitor, tickets: str) -> None:
+    page = visitor.goto(f"/playground?model=tunedModels/{tickets}")
+    page.get_by_role("tab", name="Decide").click()
+    page.get_by_label("Text to decide about").fill("The heater parts were to come on Tuesday. It's minus ten.")
+    visitor.press("Decide")
+    expect(page.get_by_role("region", name="Decision")).to_be_visible(timeout=120_000)
 
 
 def _export(visitor: Visitor, model: str) -> None:

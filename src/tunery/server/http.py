@@ -285,7 +285,8 @@ async def body_read(request: Request, limit_bytes: int = MAX_DATASET_BYTES) -> A
 def note_caller(request: Request, caller: Caller) -> Caller:
     """Store the caller of a request for its log line and for reading its body; return the caller."""
     request.state.caller = caller
-    audit.note_actor(caller.name)
+    if caller.user_id is not None or caller.has_key:
+        audit.note_actor(caller.name)
     return caller
 
 
