@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,22 @@ def test_a_cancelled_model_says_how_far_it_came(run: Run, home: Path) -> None:
     assert "ACTIVE, cancelled after 9 of 19 steps " in run("models", "list").output
     assert "Reason Tuning was cancelled at step 9 of 19; what was tuned until then answers, perhaps worse" in page
     assert "A cancelled job does not resume. To tune all 19 steps, run the same command with another --id" in page
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_a_folder_that_can_only_be_read_is_taken_at_its_word(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock cannot be tried, so the list shows what the rows say instead of an error."""
+    opened = os.open
+
+    def refusing(path: str | Path, flags: int, *mode: int) -> int:
+        if Path(path) == home / "lock":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", refusing)
+
+    listed = run("models", "list")
+
+    assert (listed.status, listed.output.count("CREATING, running at step 9 of 19")) == (0, 1)

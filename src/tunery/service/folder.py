@@ -262,11 +262,17 @@ class DataFolder:
         return holder if self.is_held() else None  # a killed server leaves its address behind
 
     def is_held(self) -> bool:
-        """Return whether a process owns the folder at this moment; not for every call, since it takes the lock."""
+        """
+        Return whether a process owns the folder at this moment; True if the lock file cannot be opened to find out.
+
+        Not for every call, since it takes the lock for a moment.
+        """
         try:
             lock = os.open(self.path / "lock", os.O_RDWR)
         except FileNotFoundError:
             return False
+        except OSError:
+            return True
         try:
             return not _try_to_lock(lock)
         finally:
