@@ -73,7 +73,8 @@ class Host(Served):
 
     def new_user(self, name: str) -> str:
         """Add a user whom no other test knows; returns the address."""
-        address = f"{name}-{next(_people)}@example.com"
+        known = {user["id"] for user in self.call("GET", "accounts/users")["users"]}  # of a folder that is used again
+        address = next(address for number in _people if (address := f"{name}-{number}@example.com") not in known)
         self.call("POST", "accounts/users", {"id": address, "password": PASSWORD})
         return address
 

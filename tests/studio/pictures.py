@@ -51,7 +51,7 @@ def main() -> None:
                 _take_narrow(browser, host, tickets)
         finally:
             host.call("DELETE", f"tunedModels/{running}")
-    _make_small()
+    _make_small(asked.only or ["*"])
 
 
 @contextmanager
@@ -241,13 +241,13 @@ def _shoot(page: Page, name: str) -> None:
     print(name)  # noqa: T201
 
 
-def _make_small() -> None:
-    """Let pngquant, if it is installed, reduce the pictures to a third of their size."""
+def _make_small(names: list[str]) -> None:
+    """Let pngquant, if it is installed, reduce pictures that were taken to a third of their size."""
     if shutil.which("pngquant") is None:
         print("pngquant is not installed; the pictures are three times as large as they need to be")  # noqa: T201
         return
     command = ["pngquant", "--force", "--ext", ".png", "--speed", "1", "--quality", "80-98"]
-    subprocess.run([*command, *FOLDER.glob("*.png")], check=True)
+    subprocess.run([*command, *(path for name in names for path in FOLDER.glob(f"{name}-*.png"))], check=True)
 
 
 def _settle(page: Page) -> None:
