@@ -2,6 +2,7 @@ import { idOf, maySeeExamples, type TunedModel } from "../../api/client";
 import { useEpochAnswers } from "../../api/examples";
 import { isRunning } from "../../api/models";
 import { ending } from "../../format";
+import { Icon } from "../controls";
 import { ScrollRegion, Table } from "../Facts";
 import { text } from "./text";
 
@@ -51,7 +52,13 @@ function EpochAnswer({ answer, expected }: { answer: string; expected: string })
   return (
     <td dir="auto">
       {answer === "" ? text.verdict.answer(answer) : answer}
-      {isRight && <span className="badge good">{text.verdict.right}</span>}
+      {isRight && (
+        <>
+          {" "}
+          <Icon name="check" size={16} />
+          <span className="visually-hidden">{text.verdict.right}</span>
+        </>
+      )}
     </td>
   );
 }

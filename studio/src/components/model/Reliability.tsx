@@ -12,7 +12,7 @@ export function Reliability({ model, calibration: { text: sentence, bins, thresh
     <details>
       <summary>{text.verdict.trust}</summary>
       <p className="gap-top">{sentence}</p>
-      <div className="halves">
+      <div className="stack">
         {bins.length > 0 && (
           <figure className="reliability">
             <Picture bins={bins} />
@@ -64,7 +64,7 @@ const MOST_RADIUS = 11; // of a bin with all rows
 function Picture({ bins }: { bins: readonly Schemas["ReliabilityBinOut"][] }) {
   const all = bins.reduce((sum, { rows }) => sum + rows, 0);
   return (
-    <svg viewBox={`-34 -14 ${SIZE + 48} ${SIZE + 52}`} role="group" aria-label={text.verdict.reliability}>
+    <svg viewBox={`-34 -14 ${SIZE + 60} ${SIZE + 52}`} role="group" aria-label={text.verdict.reliability}>
       <rect width={SIZE} height={SIZE} />
       <line x1={0} y1={SIZE} x2={SIZE} y2={0} />
       {[0, 0.5, 1].map((part) => (
