@@ -79,11 +79,12 @@ def served(line: str, folder: Path, home: Path) -> Iterator[str]:
 
 
 def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
-    """The README's Python runs on a user's file, and the model is in My Library afterwards."""
+    """The README's Python runs on a file of that name, and the model is in My Library afterwards."""
     home = tmp_path / "home"
     Catalog(home).add(str(write_learnable_base(tmp_path / "base")), "tiny")
-    rows = "".join(f"number {n},{n + 1}\n" for n in range(30))
-    (tmp_path / "mine.csv").write_text(f"text_input,output\n{rows}", "utf-8")
+    (tmp_path / "examples").mkdir()
+    rows = "".join(f"number {n},{n + 1}\n" for n in range(40))
+    (tmp_path / "examples" / "messages.csv").write_text(f"text_input,output\n{rows}", "utf-8")
     (snippet,) = blocks(section("Python"), "python")
 
     done = subprocess.run(
