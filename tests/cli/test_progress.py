@@ -100,11 +100,12 @@ def test_times_are_read_at_a_glance(seconds: float, text: str) -> None:
     assert clock(seconds) == text
 
 
-def test_signals_only_leave_a_note() -> None:
+def test_signals_only_leave_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first Ctrl-C ends the job, the second and SIGTERM leave it; handlers are restored afterwards."""
     before = signal.getsignal(signal.SIGINT)
-    calls: list[None] = []
-    interrupts = Interrupts(lambda: calls.append(None))
+    said: list[str] = []
+    monkeypatch.setattr("tunery.cli.terminal.say_at_once", said.append)
+    interrupts = Interrupts()
 
     with interrupts.watching():
         signal.raise_signal(signal.SIGINT)
@@ -115,14 +116,14 @@ def test_signals_only_leave_a_note() -> None:
         signal.raise_signal(signal.SIGTERM)
         assert interrupts.exit_status == 143
 
-    assert len(calls) == 1
+    assert len(said) == 1
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_leaving_is_forced(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop that does not end in time is interrupted."""
     monkeypatch.setattr("tunery.cli.terminal.FORCE_SECONDS", 0.05)
-    interrupts = Interrupts(lambda: None)
+    interrupts = Interrupts()
 
     with interrupts.watching(), pytest.raises(KeyboardInterrupt):
         _spin_after(signal.SIGTERM)

@@ -112,6 +112,7 @@ RULES = {
     "ListTokens": "administer",
     "DeleteToken": "administer",
     "ListClients": "administer",
+    "ListAuditEvents": "administer",
     "CreateClient": "administer",
     "DeleteClient": "administer",
     "CreateLogin": "fresh sign-in",

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from tests.server.accounts_app import Clock
 from tests.server.api import OWNER, Api
 from tunery.service.access import CLOUD_PLATFORM
+from tunery.service.accounts.accounts import Accounts
 from tunery.service.database import audit, models
+from tunery.service.library import Library
 
 ADMIN = "local"
 MODEL = "tunedModels/numbers"
@@ -134,14 +137,12 @@ def test_pages(api: Api, admin: TestClient) -> None:
     assert found == [f"tunedModels/model-{number}" for number in (4, 3, 2, 1, 0)]
 
 
-def test_the_log_ends_after_a_year(api: Api, admin: TestClient) -> None:
+def test_the_log_ends_after_a_year(accounts: Accounts, library: Library, clock: Clock) -> None:
     """The daily tidying removes events about people after 400 days, and none before."""
-    api.active("numbers")
-    assert listed(admin)
-    clock = api.accounts._store.clock
-    clock.go_on(days=audit.KEPT_DAYS - 1)  # type: ignore[attr-defined]
-    api.accounts.tidy()
-    assert audit.events(api.library.database, limit=100)
-    clock.go_on(days=2)  # type: ignore[attr-defined]
-    api.accounts.tidy()
-    assert not audit.events(api.library.database, limit=100)
+    accounts.users.add("eve@example.com")
+    clock.go_on(days=audit.KEPT_DAYS - 1)
+    accounts.tidy()
+    assert audit.events(library.database, limit=100)
+    clock.go_on(days=2)
+    accounts.tidy()
+    assert not audit.events(library.database, limit=100)
