@@ -24,7 +24,7 @@ KEPT_DAYS = 400  # so that a yearly review finds the whole year
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """What somebody did: `action` is named like the operation of the API, `resource` like the resource there."""
+    """What somebody did: `action` is named like the operation of the API if there is one, `resource` as there."""
 
     number: int
     time: datetime
