@@ -31,7 +31,7 @@ from benchmarks import side_by_side
 from benchmarks.load import served
 from benchmarks.side_by_side import Result
 from benchmarks.speed_workloads import examples
-from tests.chaos.served import Served, creation_body
+from tests.chaos.served import Served, creation_body, family, of_living
 from tunery.types import DEFAULT_BASE_MODEL
 
 RESULTS = side_by_side.RESULTS / "estimates.jsonl"
@@ -168,8 +168,7 @@ def _busy_seconds() -> float:
 
 
 def _processor_seconds(server: Served) -> float:
-    process = psutil.Process(server.pid)
-    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    times = of_living(family(server.pid), psutil.Process.cpu_times)
     return sum(one.user + one.system for one in times)
 
 

@@ -20,7 +20,7 @@ import psutil
 
 from benchmarks.load import ASK, SHORT, Load, served, write
 from benchmarks.load_clients import Calls, once, p95, quantile, repeat, rounded
-from tests.chaos.served import Served, children
+from tests.chaos.served import Served, children, of_living
 
 CLIENTS_AT_PEAK = 32  # twice as many as are decoded together
 RECOVERY_SECONDS = 5.0
@@ -92,7 +92,7 @@ def _memory_watched(server: Served) -> Iterator[list[float]]:
 
 def _megabytes(server: Served) -> float:
     processes = [psutil.Process(server.pid), *children(server.pid)]
-    return sum(process.memory_info().rss for process in processes) / 1e6
+    return sum(of_living(processes, lambda process: process.memory_info().rss / 1e6))
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-from tests.chaos.served import Served, wait_until
+from tests.chaos.served import Served, family, of_living, wait_until
 from tests.chaos.template import in_a_new_home
 from tunery.service.library import Library
 
@@ -131,8 +131,8 @@ def _harmed(server: Served, what: str, error: str, order: random.Random) -> Iter
 
 def _kill(server: Served, what: str) -> None:
     if what == KILLS[2]:
-        found = psutil.Process(server.pid).children(recursive=True)
-        child = next((child for child in found if "tunery.data.sandbox" in child.cmdline()), None)
+        found = of_living(family(server.pid), lambda child: (child, child.cmdline()))
+        child = next((child for child, command in found if "tunery.data.sandbox" in command), None)
     else:
         child = server.tuning_child() if what == KILLS[0] else server.answering_child()
     if child is not None:
@@ -172,8 +172,7 @@ def _waiting(server: Served, accepted: list[str]) -> bool:
 @contextmanager
 def _failing(server: Served, call: str, error: str, begin: int) -> Iterator[None]:
     """Let a call of the server and its children fail, from the `begin`-th of each process on."""
-    processes = [server.pid, *(child.pid for child in psutil.Process(server.pid).children(recursive=True))]
-    attached = [argument for pid in processes for argument in ("-p", str(pid))]
+    attached = [argument for process in family(server.pid) for argument in ("-p", str(process.pid))]
     inject = f"inject={call}:error={error}:when={begin}+"
     strace = subprocess.Popen(
         ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject, *attached],

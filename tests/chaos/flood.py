@@ -28,7 +28,7 @@ from statistics import median
 
 import psutil
 
-from tests.chaos.served import REAL, Served, children
+from tests.chaos.served import REAL, Served, children, of_living
 from tests.chaos.template import in_a_home_with, in_a_new_home
 from tunery.config import data_folder
 
@@ -248,11 +248,8 @@ async def _watched(target: Target, pid: int, before: int, found: Findings) -> As
 
 def memory_of(pid: int) -> int:
     """Return the memory of a server and its children that is theirs alone, in bytes."""
-    found = 0
-    for process in (psutil.Process(pid), *children(pid)):
-        with suppress(psutil.NoSuchProcess):
-            found += process.memory_full_info().uss
-    return found
+    processes = [psutil.Process(pid), *children(pid)]
+    return sum(of_living(processes, lambda process: int(process.memory_full_info().uss)))
 
 
 async def _timed(work: Awaitable[object]) -> float:

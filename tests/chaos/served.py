@@ -13,11 +13,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
+
+Read = TypeVar("Read")
 
 MAX_WAIT_SECONDS = 300  # the tuning process has a low priority, and tests keep all cores busy
 FAKE = ("-m", "tests.chaos.server")
@@ -209,13 +212,26 @@ def creation_body(
     return {"displayName": "numbers", "baseModel": f"models/{base}", "tuningTask": task, **more}
 
 
+def family(pid: int) -> list[psutil.Process]:
+    """Return a server and all processes below it."""
+    found = of_living([psutil.Process(pid)], lambda server: [server, *server.children(recursive=True)])
+    return found[0] if found else []
+
+
 def children(pid: int) -> list[psutil.Process]:
     """Return the child processes of a server."""
-    try:
-        found = psutil.Process(pid).children(recursive=True)
-        return [child for child in found if "spawn_main" in " ".join(child.cmdline())]
-    except psutil.NoSuchProcess:
-        return []
+    found = family(pid)[1:]
+    commands = of_living(found, lambda child: (child, " ".join(child.cmdline())))
+    return [child for child, command in commands if "spawn_main" in command]
+
+
+def of_living(processes: Iterable[psutil.Process], read: Callable[[psutil.Process], Read]) -> list[Read]:
+    """Return what `read` gives for each process, without those that have ended meanwhile."""
+    found = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            found.append(read(process))
+    return found
 
 
 def wait_until(is_so: Callable[[], object], seconds: float = MAX_WAIT_SECONDS, pause: float = 0.01) -> float:

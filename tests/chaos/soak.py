@@ -19,7 +19,7 @@ from collections import Counter
 import numpy
 import psutil
 
-from tests.chaos.served import Served, creation_body
+from tests.chaos.served import Served, creation_body, family
 from tests.chaos.template import in_a_new_home
 
 THREADS = 4
@@ -86,9 +86,8 @@ def _create(server: Served, end: float, minutes: float, jobs: int) -> None:
 
 def _sizes(server: Served) -> tuple[float, int]:
     """Return memory in MB and the descriptors of the server and its children."""
-    processes = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
     memory, descriptors = 0.0, 0
-    for process in processes:
+    for process in family(server.pid):
         try:
             if process.ppid() == server.pid and not process.name().startswith("python"):
                 continue

@@ -8,10 +8,9 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
-from tests.chaos.served import Served, children, proof, wait_until
+from tests.chaos.served import Served, family, of_living, proof, wait_until
 from tests.engine.tiny_bases import make_folder
 from tunery.engine.catalog import Catalog
 
@@ -101,6 +100,5 @@ def _metrics(server: Served) -> str:
 
 
 def _command_lines(server: Served) -> str:
-    processes = [psutil.Process(server.pid), *children(server.pid)]
-    lines = [" ".join(process.cmdline()) for process in processes]
-    return "\n".join([*lines, *(str(process.environ()) for process in processes)])
+    told = of_living(family(server.pid), lambda process: f"{' '.join(process.cmdline())}\n{process.environ()}")
+    return "\n".join(told)

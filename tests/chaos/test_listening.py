@@ -10,11 +10,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import chain
 
 import psutil
 import pytest
 
-from tests.chaos.served import Served
+from tests.chaos.served import Served, family, of_living
 from tests.needs import missing
 
 _SPACE, _HERE, _THERE = "tunery-test", "10.254.254.1", "10.254.254.2"
@@ -62,9 +63,7 @@ def test_another_machine_cannot_connect(server: Served, other_machine: None) -> 
 
 
 def _listening(server: Served) -> list[tuple[str, int]]:
-    process = psutil.Process(server.pid)
-    family = [process, *process.children(recursive=True)]
-    found = [each for member in family for each in member.net_connections("inet")]
+    found = chain.from_iterable(of_living(family(server.pid), lambda process: process.net_connections("inet")))
     return [(each.laddr.ip, each.laddr.port) for each in found if each.status == psutil.CONN_LISTEN or not each.raddr]
 
 

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from tests.chaos import double_submit
-from tests.chaos.served import REAL, Served, children, proof, wait_until
+from tests.chaos.served import REAL, Served, children, of_living, proof, wait_until
 from tests.chaos.trainer import FATAL
 from tests.engine.tiny_bases import make_folder
 from tunery.engine.catalog import Catalog
@@ -271,7 +271,8 @@ def test_tokens_and_texts_are_in_no_log(running: Served) -> None:
     wait_until(lambda: running.phase("canaries") == "SUCCEEDED")
 
     _, errors = running.ask("POST", "tunedModels?tuned_model_id=canaries", b"{")
-    seen = running.said + str(errors) + "".join(" ".join(p.cmdline()) for p in [*children(running.pid)])
+    commands = of_living(children(running.pid), lambda child: " ".join(child.cmdline()))
+    seen = running.said + str(errors) + "".join(commands)
     assert [canary for canary in canaries if canary in seen] == []
 
 

@@ -17,7 +17,7 @@ import time
 
 import psutil
 
-from tests.chaos.served import Served, proof, wait_until
+from tests.chaos.served import Served, of_living, proof, wait_until
 from tests.chaos.template import in_a_new_home
 
 AT_ONCE = 8
@@ -71,8 +71,8 @@ def _resources(server: Served) -> dict[str, int]:
     child = server.answering_child()
     processes = [psutil.Process(server.pid), *([child] if child else [])]
     return {
-        "threads": sum(process.num_threads() for process in processes),
-        "descriptors": sum(process.num_fds() for process in processes),
+        "threads": sum(of_living(processes, psutil.Process.num_threads)),
+        "descriptors": sum(of_living(processes, psutil.Process.num_fds)),
     }
 
 
