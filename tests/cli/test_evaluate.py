@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
+from tunery.cli.client import snake_case
+from tunery.evaluation.report import Calibration, Evaluation, ReliabilityBin, ScoringKind, Threshold, read_report
+from tunery.server.wire.reports import evaluation_out
 from tunery.service.library import Library
 
 ROWS = 24
@@ -145,3 +148,14 @@ def test_held_out_rows_have_the_numbers_of_their_file(run: Run, tiny: str, tmp_p
         shown = [*found["best_rows"], *found["worst_rows"]]
         assert shown
         assert all(row["row"] == texts[row["text_input"]] for row in shown), shown
+
+
+def test_a_report_comes_through_a_server_as_it_was_found() -> None:
+    """Replies leave out what has no value, such as the share of right answers where nothing was answered."""
+    thresholds, bins = (Threshold(0.5, 1.0, 0.8), Threshold(0.95, 0.0, None)), (ReliabilityBin(20, 0.7, 0.8),)
+    calibration = Calibration(20, 1.5, 0.1, 0.2, 0.3, thresholds, bins)
+    found = Evaluation(20, ScoringKind.LABELS, "accuracy", (), calibration=calibration)
+    document = {"create_time": "2026-11-30T12:00:00+00:00", **found.document()}
+    reply = evaluation_out("tunedModels/numbers", None, document, with_rows=True)
+
+    assert read_report(snake_case(reply.json_object()["report"])) == found

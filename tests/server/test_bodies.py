@@ -12,9 +12,10 @@ from starlette.requests import Request
 
 from tests.server.api import OWNER, Api, called, error_of
 from tunery.errors import InvalidArgument, PermissionDenied
-from tunery.server.http import LARGE_BODY_BYTES, body_of, note_caller, parsed, read_limited
+from tunery.server.http import body_of, note_caller, parsed, read_limited
 from tunery.server.wire.generation import GenerateContentIn
 from tunery.server.wire.messages import Incoming
+from tunery.server.wire.protobuf_json import LARGE_BODY_BYTES
 from tunery.server.wire.tuning import TunedModelIn
 from tunery.types import Caller
 
@@ -140,6 +141,25 @@ def test_lists_have_limits() -> None:
 
     with pytest.raises(InvalidArgument, match=r"A list in the body has 100,001 items; the limit is 100,000\."):
         parsed(GenerateContentIn, body)
+
+
+@pytest.mark.parametrize("value", [b"1,", b'"",', b'"",1,', b'"\\\\","\\"",1,'])
+def test_a_large_body_of_short_values_is_refused(value: bytes) -> None:
+    """Parsing millions of values would keep everybody waiting; they are counted instead."""
+    body = b'{"contents": [' + value * (4_000_000 // len(value)) + b"1]}"
+
+    with pytest.raises(InvalidArgument, match=r"The body has [0-9,]+ values in 4,000,0.. bytes; the limit is 666,6"):
+        parsed(GenerateContentIn, body)
+
+
+@pytest.mark.parametrize("text", [",", '"', "\\", '",', '\\","', "a"])
+def test_large_bodies_of_texts_are_read(text: str) -> None:
+    """Commas and quotes in texts are no values, and rows of single letters are not too many."""
+    rows = [{"textInput": text * 300_000, "output": text}, *({"textInput": text, "output": "b"} for _ in range(30_000))]
+    examples = {"tuningTask": {"trainingData": {"examples": {"examples": rows}}}}
+
+    model = parsed(TunedModelIn, json.dumps(examples, separators=(",", ":")).encode())
+    assert model.tuning_task.training_data.examples.examples[0].text_input == text * 300_000
 
 
 @pytest.mark.parametrize("depth", [100, 101, 900])

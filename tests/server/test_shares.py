@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from tests.server.api import BASE, OWNER, Api, Called, called
 from tunery.data.dataset import Dataset, preview
 from tunery.errors import DeadlineExceeded, ResourceExhausted
 from tunery.server import datasets, exports, security, shares
-from tunery.server.shares import REPEAT_SECONDS, Allowance, Places, Refusals, Slowdown
+from tunery.server.shares import FRONT_PLACES, REPEAT_SECONDS, Allowance, Places, Refusals, Slowdown
 from tunery.service.accounts import users
 from tunery.types import Caller
 
@@ -346,6 +347,43 @@ def test_a_known_caller_who_floods_does_not_slow_the_others_of_the_address() -> 
     )
 
     assert waits == pytest.approx([0, 0, 0, 0, 1, 0, 0])
+
+
+@pytest.mark.parametrize("is_given_back", [False, True])
+def test_few_requests_of_a_known_caller_begin_at_a_time(monkeypatch: pytest.MonkeyPatch, is_given_back: bool) -> None:
+    """The next one begins when another has ended, or takes long; those of another caller do not wait for them."""
+    monkeypatch.setattr(shares, "FRONT_SECONDS", 0.001 if is_given_back else 3600)
+    begun, may_end = Counter[str](), asyncio.Event()
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        user = scope["headers"][0][1].decode()
+        scope["state"]["caller"] = Caller(user_id=user)
+        begun[user] += 1
+        await send({"type": "http.response.start", "status": 200})
+        if user == "mallory" and begun[user] > 1:
+            await may_end.wait()
+
+    async def nothing(*_: object) -> Any:
+        return None
+
+    async def ask(user: str) -> None:
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"authorization", user.encode())]}
+        await slowdown(scope | {"query_string": b"", "client": ("1.2.3.4", 5), "state": {}}, nothing, nothing)
+
+    async def play() -> None:
+        await ask("mallory")
+        await ask("ann")  # from now on, both are known
+        flood = [asyncio.create_task(ask("mallory")) for _ in range(20)]
+        await asyncio.gather(*(ask("ann") for _ in range(20)))
+        while begun["mallory"] < 21 and is_given_back:
+            await asyncio.sleep(0.001)
+        assert begun == {"mallory": 1 + (20 if is_given_back else FRONT_PLACES), "ann": 21}
+        may_end.set()
+        await asyncio.gather(*flood)
+        assert begun["mallory"] == 21
+
+    slowdown = Slowdown(app)
+    asyncio.run(play())
 
 
 def test_a_refusal_holds_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,7 +105,7 @@ class Threshold:
 
     probability: float
     answered: float
-    right: float | None  # None if no row is answered
+    right: float | None = None  # None if no row is answered
 
 
 @dataclass(frozen=True, slots=True)

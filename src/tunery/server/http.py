@@ -10,10 +10,9 @@ import asyncio
 import importlib
 import json
 import logging
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial, wraps
 from http import HTTPStatus
@@ -33,7 +32,6 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Match
 
 from tunery.data.json_text import one_line
-from tunery.data.tables import MAX_ROWS
 from tunery.errors import (
     DISK_FULL,
     BodyInvalid,
@@ -50,7 +48,7 @@ from tunery.errors import (
 from tunery.server.not_offered import why_not_found
 from tunery.server.shares import Places, in_own_thread
 from tunery.server.wire.messages import MAX_PROBLEMS, Incoming, Message, Problems
-from tunery.server.wire.protobuf_json import strict_json
+from tunery.server.wire.protobuf_json import LARGE_BODY_BYTES, path_of, read_json
 from tunery.service.access import require_known
 from tunery.service.database import audit
 from tunery.service.folder import split_epoch
@@ -67,11 +65,7 @@ if TYPE_CHECKING:
     from tunery.service.reports import DataChecks, DataCurves, Evaluations
     from tunery.service.worker import Worker
 
-_LINE_BREAK = re.compile(r"\n|\\u000a")  # the second one is a line break in a string, as written by `strict_json`
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _IN_THE_LOOP_BYTES = 20_000  # larger bodies are parsed in a thread; 4 MiB would block the event loop for 0.2 s
-MAX_NESTING = 100  # as in Google's parser
-LARGE_BODY_BYTES = 256 * 1024
 # A hostile body of 4 MiB takes 120 MB when it is parsed. A place is held until the request has been answered.
 PARSERS = Places("large requests are being read", size=1, line=64)
 MAX_REST_SECONDS = 1.0
@@ -332,7 +326,7 @@ def _too_long(limit_bytes: int) -> InvalidArgument:
 def parsed(message: type[M], body: bytes, *, is_googles: bool = True) -> M:
     """Return a body as a message; an empty body is `{}`. Raises BodyInvalid with the path of each wrong field."""
     try:
-        value = _json(body, is_googles)
+        value = read_json(body, is_googles=is_googles)
         if not isinstance(value, dict):
             raise InvalidArgument("Invalid JSON payload received. The body must be an object.")
     except InvalidArgument as error:
@@ -349,83 +343,6 @@ def parsed(message: type[M], body: bytes, *, is_googles: bool = True) -> M:
         raise BodyInvalid(_message(error), detail) from None
 
 
-def _json(body: bytes, is_googles: bool) -> Any:
-    if not body.strip():
-        return {}
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidArgument(f"Invalid JSON payload received. The body is not UTF-8 at byte {error.start}.") from None
-    value = _value(text, is_googles)
-    _refuse_deep_and_long(value)
-    if _SURROGATE.search(text):
-        _refuse_lone_surrogates(value, ())
-    return value
-
-
-def _value(text: str, is_googles: bool) -> Any:
-    if is_googles:
-        with suppress(json.JSONDecodeError):
-            return _loads(text)
-        text = strict_json(text)
-    try:
-        return _loads(text)
-    except json.JSONDecodeError as error:
-        what, near = error.msg.removesuffix(" at"), error.doc[max(0, error.pos - 20) : error.pos + 20]
-        line = 1 + len(_LINE_BREAK.findall(error.doc, 0, error.pos))
-        raise InvalidArgument(f"Invalid JSON payload received. {what} in line {line}, near {near!r}.") from None
-
-
-def _refuse_deep_and_long(value: Any) -> None:
-    """Raise InvalidArgument for deeper nesting or longer lists than later code can handle."""
-    level, depth = [value] if isinstance(value, dict | list) else [], 0
-    while level:
-        depth += 1
-        if depth > MAX_NESTING:
-            raise _too_deep()
-        longest = max((len(inner) for inner in level if isinstance(inner, list)), default=0)
-        if longest > MAX_ROWS:
-            raise InvalidArgument(f"A list in the body has {longest:,} items; the limit is {MAX_ROWS:,}.")
-        inside = (outer.values() if isinstance(outer, dict) else outer for outer in level)
-        level = [inner for values in inside for inner in values if isinstance(inner, dict | list)]
-
-
-def _refuse_lone_surrogates(value: Any, place: tuple[int | str, ...]) -> None:
-    """Raise InvalidArgument for half of a surrogate pair, which neither the database nor a tokenizer accepts."""
-    match value:
-        case str() if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-            raise InvalidArgument(f"Invalid value at '{_path(place)}': it holds half of a surrogate pair.")
-        case dict():
-            for name, inner in value.items():
-                _refuse_lone_surrogates(name, (*place, "a name"))
-                _refuse_lone_surrogates(inner, (*place, name))
-        case list():
-            for number, inner in enumerate(value):
-                if isinstance(inner, str | dict | list):  # millions of numbers are skipped quickly
-                    _refuse_lone_surrogates(inner, (*place, number))
-
-
-def _loads(text: str) -> Any:
-    try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise _too_deep() from None
-    except json.JSONDecodeError:
-        raise
-    except ValueError:  # Python refuses to convert that many digits, because it would take too long
-        raise InvalidArgument("Invalid JSON payload received. A number has too many digits.") from None
-
-
-def _too_deep() -> InvalidArgument:
-    return InvalidArgument(
-        f"Invalid JSON payload received. It is nested too deeply; the limit is {MAX_NESTING} levels."
-    )
-
-
-def _refuse_constant(name: str) -> Any:
-    raise InvalidArgument(f"Invalid JSON payload received. {name} is not a JSON value.")
-
-
 def _message(error: ValidationError) -> str:
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     shown = [_problem(problem["loc"], problem["type"], problem["msg"]) for problem in problems[:MAX_PROBLEMS]]
@@ -436,16 +353,9 @@ def _message(error: ValidationError) -> str:
 def _problem(place: Sequence[int | str], kind: str, text: str) -> str:
     *parents, last = place or ("",)
     if kind == "extra_forbidden":
-        where = f" at '{_path(parents)}'" if parents else ""
+        where = f" at '{path_of(parents)}'" if parents else ""
         return f'Unknown name "{last}"{where}: Cannot find field.'
-    return f"Invalid value at '{_path(place)}': {text.removeprefix('Value error, ')}."
-
-
-def _path(place: Sequence[int | str]) -> str:
-    path = ""
-    for part in place:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
-    return path
+    return f"Invalid value at '{path_of(place)}': {text.removeprefix('Value error, ')}."
 
 
 Chunks = AsyncIterator[Message | Mapping[str, Any]]

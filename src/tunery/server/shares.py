@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TypeVar
@@ -34,6 +34,9 @@ REFUSALS_PER_SECOND, REFUSALS_AT_ONCE = 250.0, 500  # from one caller; ten times
 UNKNOWN_PER_SECOND, UNKNOWN_AT_ONCE = 100.0, 200  # from all unknown callers at one address
 REPEAT_SECONDS = 0.02  # for which a refusal is repeated, even if there is room again in the meantime
 CROWDED_SECONDS = 1.0  # after a refusal, during which only one call in REPEAT_SECONDS is checked
+# Requests of one caller that begin at a time: everything that is ready at once is handled before anybody else's next
+# step. Long requests give their place back, so that there may be more of them.
+FRONT_PLACES, FRONT_SECONDS = 4, 0.05
 _MANY_CALLERS = 10_000
 _KEY = re.compile(rb"(?:^|&)key=([^&]*)")
 
@@ -217,7 +220,8 @@ class Slowdown:
 
     After a call has been refused with status 429, one such call in REPEAT_SECONDS is checked, and the others
     immediately get the same reply; a caller who is refused again and again has to wait. Callers are identified by
-    credentials that were valid before, all others by their address.
+    credentials that were valid before, all others by their address. Of a known caller, FRONT_PLACES requests begin at
+    a time, for at most FRONT_SECONDS each.
     """
 
     def __init__(self, app: ASGIApp, known: Refusals | None = None, unknown: Refusals | None = None) -> None:
@@ -225,6 +229,7 @@ class Slowdown:
         self._known, self._unknown = known or Refusals(), unknown or Refusals(UNKNOWN_PER_SECOND, UNKNOWN_AT_ONCE)
         self._good: OrderedDict[str, None] = OrderedDict()  # digests of credentials
         self._replies: OrderedDict[tuple[str, str, str], _Reply] = OrderedDict()  # by caller, method and path
+        self._fronts: OrderedDict[str, asyncio.Semaphore] = OrderedDict()  # by caller
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, now or later, or repeat the reply to the previous one."""
@@ -244,7 +249,8 @@ class Slowdown:
             reply = last
             await reply.send_again(send)
         else:
-            await self._app(scope, receive, reply.noting(send))
+            async with self._front(caller) if is_good else nullcontext():
+                await self._app(scope, receive, reply.noting(send))
             if reply.messages:
                 _remember(self._replies, call, reply)
             elif last is not None and time.monotonic() > last.refused_at + CROWDED_SECONDS:
@@ -253,6 +259,20 @@ class Slowdown:
                 _remember(self._good, credentials, None)
         if 400 <= reply.status < 500 and not wait:
             refusals.count(caller)
+
+    @asynccontextmanager
+    async def _front(self, caller: str) -> AsyncIterator[None]:
+        """Hold one of the caller's front places until the end of the block, but no longer than FRONT_SECONDS."""
+        loop, front = asyncio.get_running_loop(), self._fronts.get(caller) or asyncio.Semaphore(FRONT_PLACES)
+        _remember(self._fronts, caller, front)
+        await front.acquire()
+        giving_back = loop.call_later(FRONT_SECONDS, front.release)
+        try:
+            yield
+        finally:
+            if giving_back.when() > loop.time():
+                giving_back.cancel()
+                front.release()
 
 
 def _remember(known: OrderedDict[K, V], key: K, value: V) -> None:
