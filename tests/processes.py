@@ -58,6 +58,7 @@ PLACES = frozenset(
         "engine/test_lanes.py::test_threads_sleep_while_they_wait",
         "server/test_access_matrix.py::test_only_allowed_callers_come_in[ExportTunedModel]",
         "server/test_access_matrix.py::test_only_allowed_callers_come_in[ParseDataset]",
+        "server/test_audit.py::test_the_life_of_a_model",
         "server/test_engines.py",
         "server/test_estimates.py::test_a_first_guess_becomes_a_measurement",
         "server/test_paths.py::test_no_id_leads_out_of_the_data_folder",

@@ -48,7 +48,8 @@ import sys, tunery
 model = tunery.tune(tunery.Dataset.read(sys.argv[1]), base_model=sys.argv[2], id="python", epoch_count=1)
 tunery.load("python").generate(["the number 17"], max_output_tokens=4)
 """
-ENDED, REFUSED, STOPPED = (0,), (13, 19), (0, 130, 143)
+ENDED, REFUSED = (0,), (13, 19)
+STOPPED = (0, 130, 143, -signal.SIGINT)  # the last one if Python is just ending
 ANY = (*range(26), 130)
 
 

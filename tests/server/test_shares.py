@@ -18,7 +18,7 @@ from tests.server.api import BASE, OWNER, Api, Called, called
 from tunery.data.dataset import Dataset, preview
 from tunery.errors import DeadlineExceeded, ResourceExhausted
 from tunery.server import datasets, exports, security, shares
-from tunery.server.shares import FRONT_PLACES, REPEAT_SECONDS, Allowance, Places, Refusals, Slowdown
+from tunery.server.shares import BODY_BYTES, FRONT_PLACES, REPEAT_SECONDS, Allowance, Places, Refusals, Slowdown
 from tunery.service.accounts import users
 from tunery.types import Caller
 
@@ -302,12 +302,13 @@ def test_refusals_have_a_pace_and_a_burst() -> None:
     assert refusals.wait("mallory") == 0
 
 
-def slowed(*requests: tuple[str, str]) -> list[float]:
+def slowed(*requests: tuple[str, str], body_bytes: int = 0) -> list[float]:
     """Return the ms that requests wait which come with this token and lead to this status or user, in turn."""
     waits: list[float] = []
 
-    async def app(scope: Scope, _: Receive, send: Send) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         outcome = scope["outcome"]
+        await receive()
         if not outcome.isdecimal():
             scope["state"]["caller"] = Caller(user_id=outcome)
         await send({"type": "http.response.start", "status": int(outcome) if outcome.isdecimal() else 200})
@@ -318,7 +319,7 @@ def slowed(*requests: tuple[str, str]) -> list[float]:
             return waits[-1]
 
     async def nothing(*_: object) -> Any:
-        return None
+        return {"type": "http.request", "body": b"x" * body_bytes}
 
     async def play() -> None:
         pace = {"per_second": 1000.0, "burst": 1, "clock": lambda: 1000.0}
@@ -347,6 +348,14 @@ def test_a_known_caller_who_floods_does_not_slow_the_others_of_the_address() -> 
     )
 
     assert waits == pytest.approx([0, 0, 0, 0, 1, 0, 0])
+
+
+def test_a_refused_body_counts_by_its_length() -> None:
+    """A body of four parts counts as four more refusals, whether it has waited or not."""
+    refused = [("a", "400"), ("b", "400"), ("c", "400"), ("d", "400")]
+
+    assert slowed(*refused) == pytest.approx([0, 0, 1, 2])
+    assert slowed(*refused, body_bytes=4 * BODY_BYTES) == pytest.approx([0, 4, 9, 14])
 
 
 @pytest.mark.parametrize("is_given_back", [False, True])

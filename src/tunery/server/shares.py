@@ -31,7 +31,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 REFUSALS_PER_SECOND, REFUSALS_AT_ONCE = 250.0, 500  # from one caller; ten times what two cores can answer
-UNKNOWN_PER_SECOND, UNKNOWN_AT_ONCE = 100.0, 200  # from all unknown callers at one address
+UNKNOWN_PER_SECOND, UNKNOWN_AT_ONCE = 25.0, 200  # from all unknown callers at one address
+BODY_BYTES = 64 * 1024  # of a refused body; each further part counts as one more refusal
 REPEAT_SECONDS = 0.02  # for which a refusal is repeated, even if there is room again in the meantime
 CROWDED_SECONDS = 1.0  # after a refusal, during which only one call in REPEAT_SECONDS is checked
 # Requests of one caller that begin at a time: everything that is ready at once is handled before anybody else's next
@@ -167,9 +168,9 @@ class Refusals:
         self._next[caller] = next_time + self._pause
         return next_time - now
 
-    def count(self, caller: str) -> None:
-        """Count a refusal of a caller."""
-        self._next[caller] = max(self._next.get(caller, 0.0), self._clock() - self._saved) + self._pause
+    def count(self, caller: str, times: int = 1) -> None:
+        """Count refusals of a caller, for whom the next requests wait accordingly."""
+        self._next[caller] = max(self._next.get(caller, 0.0), self._clock() - self._saved) + times * self._pause
         self._next.move_to_end(caller)
         if len(self._next) > _MANY_CALLERS:
             self._next.popitem(last=False)
@@ -177,9 +178,10 @@ class Refusals:
 
 @dataclass(slots=True)
 class _Reply:
-    """The status of a reply, and what is needed to send it again if the status is 429."""
+    """The status of a reply and the length of what it answers, and what is needed to send it again if it is 429."""
 
     status: int = 0
+    body_bytes: int = 0
     messages: list[Message] = field(default_factory=list)
     refused_at: float = 0.0
     _until: float = 0.0
@@ -190,6 +192,16 @@ class _Reply:
             return True
         self._until = time.monotonic() + REPEAT_SECONDS
         return False
+
+    def counting(self, receive: Receive) -> Receive:
+        """Return a `receive` that counts the bytes of the body."""
+
+        async def receive_counted() -> Message:
+            message = await receive()
+            self.body_bytes += len(message.get("body", b""))
+            return message
+
+        return receive_counted
 
     def noting(self, send: Send) -> Send:
         """Return a `send` that records the reply."""
@@ -250,15 +262,15 @@ class Slowdown:
             await reply.send_again(send)
         else:
             async with self._front(caller) if is_good else nullcontext():
-                await self._app(scope, receive, reply.noting(send))
+                await self._app(scope, reply.counting(receive), reply.noting(send))
             if reply.messages:
                 _remember(self._replies, call, reply)
             elif last is not None and time.monotonic() > last.refused_at + CROWDED_SECONDS:
                 self._replies.pop(call, None)
             if not is_good and _is_known(scope):
                 _remember(self._good, credentials, None)
-        if 400 <= reply.status < 500 and not wait:
-            refusals.count(caller)
+        if 400 <= reply.status < 500:  # one that has waited was counted as one
+            refusals.count(caller, (0 if wait else 1) + reply.body_bytes // BODY_BYTES)
 
     @asynccontextmanager
     async def _front(self, caller: str) -> AsyncIterator[None]:
