@@ -358,6 +358,35 @@ def test_a_refused_body_counts_by_its_length() -> None:
     assert slowed(*refused, body_bytes=4 * BODY_BYTES) == pytest.approx([0, 4, 9, 14])
 
 
+def test_probes_of_health_do_not_wait() -> None:
+    """Whoever floods the server from the address that asks for its health does not have it restarted."""
+    asked: list[str] = []
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        asked.append(scope["path"])
+        await send({"type": "http.response.start", "status": 401 if scope["path"] == "/" else 200})
+
+    async def nothing(*_: object) -> Any:
+        return {"type": "http.request"}
+
+    async def ask(path: str) -> None:
+        scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b"", "state": {}}
+        await slowdown(scope, nothing, nothing)
+
+    async def play() -> None:
+        await ask("/")
+        await ask("/")
+        late = asyncio.create_task(ask("/"))
+        await settle()
+        await ask("/healthz")
+        await ask("/readyz")
+        late.cancel()
+
+    slowdown = Slowdown(app, unknown=Refusals(per_second=0.001, burst=1))
+    asyncio.run(play())
+    assert asked == ["/", "/", "/healthz", "/readyz"]
+
+
 @pytest.mark.parametrize("is_given_back", [False, True])
 def test_few_requests_of_a_known_caller_begin_at_a_time(monkeypatch: pytest.MonkeyPatch, is_given_back: bool) -> None:
     """The next one begins when another has ended, or takes long; those of another caller do not wait for them."""

@@ -32,6 +32,7 @@ V = TypeVar("V")
 
 REFUSALS_PER_SECOND, REFUSALS_AT_ONCE = 250.0, 500  # from one caller; ten times what two cores can answer
 UNKNOWN_PER_SECOND, UNKNOWN_AT_ONCE = 25.0, 200  # from all unknown callers at one address
+PROBES = frozenset({"/healthz", "/readyz"})  # never wait, since a server that is slow to answer is taken for dead
 BODY_BYTES = 64 * 1024  # of a refused body; each further part counts as one more refusal
 REPEAT_SECONDS = 0.02  # for which a refusal is repeated, even if there is room again in the meantime
 CROWDED_SECONDS = 1.0  # after a refusal, during which only one call in REPEAT_SECONDS is checked
@@ -245,7 +246,7 @@ class Slowdown:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, now or later, or repeat the reply to the previous one."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
         credentials = _digest_of_credentials(scope)
