@@ -30,7 +30,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
 
-REFUSALS_PER_SECOND, REFUSALS_AT_ONCE = 250.0, 500  # from one caller; ten times what two cores can answer
+REFUSALS_PER_SECOND, REFUSALS_AT_ONCE = 125.0, 500  # from one caller; five times what two cores can answer
 UNKNOWN_PER_SECOND, UNKNOWN_AT_ONCE = 25.0, 200  # from all unknown callers at one address
 PROBES = frozenset({"/healthz", "/readyz"})  # never wait, since a server that is slow to answer is taken for dead
 BODY_BYTES = 64 * 1024  # of a refused body; each further part counts as one more refusal
