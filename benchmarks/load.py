@@ -49,12 +49,11 @@ class Load:
     def __init__(self, server: Served) -> None:
         self.server = server
         self.numbers = itertools.count(1)
-        self.token = proof(server.home)["Authorization"].removeprefix("Bearer ")
         with TICKETS.open(encoding="utf-8", newline="") as file:
             self.rows = [(row["text_input"], row["output"]) for row in csv.DictReader(file)]
 
     def connection(self) -> Connection:
-        return Connection(self.server.port, self.token)
+        return Connection(self.server.port, proof(self.server.home))
 
     def first_snapshots(self, rounds: int) -> dict[str, Any]:
         """Seconds from the request that creates a task to its first snapshot, on a server that is idle."""

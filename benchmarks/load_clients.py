@@ -12,7 +12,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -43,8 +43,10 @@ class Calls:
 class Connection:
     """One connection that stays open between calls."""
 
-    def __init__(self, port: int, token: str) -> None:
-        self._port, self._token = port, token
+    def __init__(self, port: int, credentials: Mapping[str, str]) -> None:
+        """Connect when the first call is made; `credentials` are the headers of a user."""
+        self._port = port
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "127.0.0.1", **credentials}.items())
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def call(self, method: str, path: str, body: object = None) -> tuple[int, bytes, float]:
@@ -53,7 +55,7 @@ class Connection:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
         content = b"" if body is None else json.dumps(body).encode()
-        head = f"{method} /v1beta/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {self._token}\r\n"
+        head = f"{method} /v1beta/{path} HTTP/1.1\r\n{self._headers}"
         begin = time.perf_counter()
         writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
         status, headers = await _head(reader)

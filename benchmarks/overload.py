@@ -3,7 +3,7 @@ Far more short questions than a server can answer: the rest is refused at once, 
 
     python -m benchmarks.overload --seconds 60    # five minutes; each figure is a line of JSON in results/load.jsonl
 
-Questions arrive at a steady rate whatever becomes of those before, each on a connection of its own.
+Questions of two users arrive at a steady rate whatever becomes of those before, each on a connection of its own.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from typing import Any
 
 import psutil
 
 from benchmarks.load import ASK, SHORT, Load, served, write
-from benchmarks.load_clients import Calls, once, p95, quantile, repeat, rounded
+from benchmarks.load_clients import Calls, Connection, once, p95, quantile, repeat, rounded
+from tests.chaos.flood import key_of
 from tests.chaos.served import Served, children, of_living
 
 CLIENTS_AT_PEAK = 32  # twice as many as are decoded together
@@ -33,14 +35,18 @@ class Overload:
 
     def __init__(self, server: Served, seconds: float) -> None:
         self._server, self._load, self._seconds = server, Load(server), seconds
+        self._users = cycle([key_of(server, name) for name in ("ann", "bob")])
 
     def peak(self) -> float:
         """Return the answers a second with as many clients as the server can take, each asking again at once."""
         calls = Calls()
-        client = [lambda is_over: repeat(self._load.connection(), calls, is_over, 0, "POST", ASK, SHORT)]
+        client = [lambda is_over: repeat(self._connection(), calls, is_over, 0, "POST", ASK, SHORT)]
         begin = time.perf_counter()
         self._load.run(lambda is_over: [ask(is_over) for ask in CLIENTS_AT_PEAK * client], self._seconds)
         return calls.statuses[200] / (time.perf_counter() - begin)
+
+    def _connection(self) -> Connection:
+        return Connection(self._server.port, next(self._users))
 
     def at(self, multiple: int) -> dict[str, Any]:
         """Ask at a multiple of the peak, measured just before; then, after a pause, one question at a time."""
@@ -63,7 +69,7 @@ class Overload:
         begin, asked = time.perf_counter(), []
         while (now := time.perf_counter() - begin) < self._seconds:
             while len(asked) < now * rate:
-                asked.append(asyncio.ensure_future(once(self._load.connection(), calls, "POST", ASK, SHORT)))
+                asked.append(asyncio.ensure_future(once(self._connection(), calls, "POST", ASK, SHORT)))
             await asyncio.sleep(0.005)
         in_time = calls.statuses[200]
         await asyncio.sleep(RECOVERY_SECONDS)
@@ -101,7 +107,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--multiples", type=int, nargs="*", default=[2, 5, 10])
     asked = parser.parse_args()
-    with served() as server:
+    with served("--keys-may-tune") as server:
         overload = Overload(server, asked.seconds)
         overload.peak()  # the first answers of a server take memory that stays
         for multiple in asked.multiples:

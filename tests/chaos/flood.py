@@ -271,10 +271,10 @@ def _table() -> bytes:
 
 def target_of(server: Served, base: str) -> Target:
     """Return a server as a target, with two users of its own."""
-    return Target(server.port, base, *(_token(server, name) for name in ("mallory", "ann")))
+    return Target(server.port, base, *(key_of(server, name) for name in ("mallory", "ann")))
 
 
-def _token(server: Served, name: str) -> Headers:
+def key_of(server: Served, name: str) -> Headers:
     """Add a user with an API key that acts for nobody else, and return the headers that show it."""
     user = f"{name}@example.com"
     server.ask("POST", "accounts/users", {"id": user})
