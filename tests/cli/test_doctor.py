@@ -14,7 +14,9 @@ import pytest
 from tests.cli.conftest import Run
 from tests.engine.tiny_bases import make_gguf
 from tests.live import Live
+from tests.postgres import Postgres
 from tunery.cli.serve import Verdict, client_lines, environment_findings
+from tunery.service.database.postgres import up_to_date
 
 ADDRESS = "http://127.0.0.1:8000"
 
@@ -53,6 +55,37 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def test_what_machines_share_is_tried(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, postgres: Postgres
+) -> None:
+    """A new database and a store that can be written pass; nothing is left in the store."""
+    url = postgres.url()
+    monkeypatch.setenv("TUNERY_DATABASE_URL", url)
+    monkeypatch.setenv("TUNERY_STORE_URL", (tmp_path / "store").as_uri())
+    status, found = findings(run, "--port", free_port())
+
+    assert status == 0
+    assert "will make or update its tables" in found["shared database"]["text"]
+    assert found["store"]["text"].endswith("a small object was written, read and deleted")
+    assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
+
+    up_to_date(url).close()
+    assert "tables" not in findings(run, "--port", free_port())[1]["shared database"]["text"]
+
+
+def test_what_machines_share_and_cannot_be_reached_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has its own line; a password is not shown."""
+    monkeypatch.setenv("TUNERY_DATABASE_URL", f"postgresql://ann:secret-17@127.0.0.1:{free_port()}/tunery")
+    monkeypatch.setenv("TUNERY_STORE_URL", "ftp://somewhere")
+    status, found = findings(run, "--port", free_port())
+
+    assert status == 1
+    assert found["shared database"]["verdict"] == found["store"]["verdict"] == "ERROR"
+    assert "tunery at 127.0.0.1" in found["shared database"]["text"]
+    assert "secret-17" not in json.dumps(found)
+    assert "TUNERY_STORE_URL must look like" in found["store"]["text"]
 
 
 def test_a_new_machine_passes(run: Run) -> None:

@@ -150,7 +150,33 @@ def _examinations(folder: Path, port: int) -> list[Callable[[], Iterator[Finding
         found = list(environment_findings(dict(os.environ), address))
         yield from found or [Finding("environment", Verdict.OK, "no variable misdirects clients")]
 
-    return [versions, sqlite, data_folder, disk, base, device, port_, environment]
+    return [versions, sqlite, data_folder, disk, _shared_database, _store, base, device, port_, environment]
+
+
+def _shared_database() -> Iterator[Finding]:
+    """Yield what is wrong with the database that several machines share, if there is one."""
+    if (url := config.shared().database_url) is None:
+        return
+    from tunery.service.database.connection import is_current_schema
+    from tunery.service.database.postgres import PostgresDatabase
+
+    database = PostgresDatabase(url)
+    try:
+        is_current = is_current_schema(database)
+    finally:
+        database.close()
+    state = "" if is_current else "; the next server or worker that starts will make or update its tables"
+    yield Finding("shared database", Verdict.OK, f"PostgreSQL, {database.name}{state}")
+
+
+def _store() -> Iterator[Finding]:
+    """Yield whether the store that several machines share can be used, if there is one."""
+    if (url := config.shared().store_url) is None:
+        return
+    from tunery.service.store import Store
+
+    Store(url).try_out()
+    yield Finding("store", Verdict.OK, f"{url}: a small object was written, read and deleted")
 
 
 def _data_folder(folder: Path) -> Iterator[Finding]:

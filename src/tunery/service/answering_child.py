@@ -35,7 +35,7 @@ ADAPTER_BYTES = 1 << 30  # limit of adapters in memory: 50 of the default base a
 MAX_BASES = 2
 TURN_SECONDS = 0.03  # wait for messages before the next step, so that a user's first answers begin together
 BESIDE_TUNING = 0.6  # share of the time for answers while a tuning job runs; the job has the processor for the rest
-HEAD_START_SECONDS = 0.5  # for a user who comes back; a short answer of the default base takes less
+HEAD_START_SECONDS = 1.0  # for a user who comes back; a short answer of the default base takes less, even on slow cores
 SAVED_SECONDS = 2.0  # of answering before the first pause for a tuning job; short answers end sooner
 PORTION_ROWS, PORTION_CHARACTERS = 64, 40_000  # of rows that are counted or rendered at a time
 

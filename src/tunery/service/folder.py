@@ -188,7 +188,7 @@ class DataFolder:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         found.rename(target)
         sync(target.parent)
-        _log.warning("%s belongs to no tuned model in the database; it was moved to %s.", found, target)
+        _log.warning("No tuned model in the database needs %s; it is in %s for %d days.", found, target, SET_ASIDE_DAYS)
 
     def bring_back(self, wanted: Path) -> None:
         """Move a folder that the database knows back into place, if it is missing and was set aside."""

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -57,6 +58,16 @@ class Store:
                 f"TUNERY_STORE_URL must look like s3://BUCKET/PREFIX, gs://, az:// or file:///FOLDER, not {url!r}"
                 f" ({_reason(error)})."
             ) from error
+
+    def try_out(self) -> None:
+        """Write, read and delete a small object."""
+        name, content = f"tunery-doctor/{secrets.token_hex(8)}", b"tunery doctor"
+        with self._errors(name):
+            self._api.put(self._store, name, content, mode="create", use_multipart=False)
+        is_whole = self._get(name) == content
+        self._delete([name])
+        if not is_whole:
+            raise DataLoss(f"{name} in the store {self.url} is not what was written.")
 
     def put_folder(self, name: str, folder: Path) -> None:
         """Copy a published folder, its manifest last; if it already exists, from the same claim, it must be equal."""
