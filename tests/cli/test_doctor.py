@@ -82,7 +82,7 @@ def test_what_machines_share_and_cannot_be_reached_is_wrong(run: Run, monkeypatc
     status, found = findings(run, "--port", free_port())
 
     assert status == 1
-    assert found["shared database"]["verdict"] == found["store"]["verdict"] == "ERROR"
+    assert found["shared database"]["verdict"] == found["store"]["verdict"] == Verdict.ERROR
     assert "tunery at 127.0.0.1" in found["shared database"]["text"]
     assert "secret-17" not in json.dumps(found)
     assert "TUNERY_STORE_URL must look like" in found["store"]["text"]
