@@ -162,6 +162,13 @@ def test_large_bodies_of_texts_are_read(text: str) -> None:
     assert model.tuning_task.training_data.examples.examples[0].text_input == text * 300_000
 
 
+def test_large_bodies_may_have_texts_in_single_quotes() -> None:
+    """Google's parser takes them; their commas are no values either."""
+    body = b"{'displayName': 'a', 'description': '" + 200_000 * b"1," + b"'}"
+
+    assert parsed(TunedModelIn, body).description == 200_000 * "1,"
+
+
 @pytest.mark.parametrize("depth", [100, 101, 900])
 def test_nesting_has_a_limit(depth: int) -> None:
     """A hundred levels, as in Google's parser; the body itself is one."""

@@ -84,7 +84,8 @@ def _refuse_crowded(body: bytes) -> None:
     plain = body.replace(rb"\\", b"").replace(rb"\"", b"")
     count = plain.count(b'"') // 2
     if count <= most:  # every other part is the inside of a string
-        count = sum(part.count(b",") for part in plain.split(b'"')[::2])
+        outside = b"".join(plain.split(b'"')[::2])
+        count = sum(part.count(b",") for part in outside.split(b"'")[::2])
     if count > most:
         raise InvalidArgument(
             f"Invalid JSON payload received. The body has {count:,} values in {len(body):,} bytes; the limit is "
