@@ -17,9 +17,9 @@ from tunery.service import moving
 from tunery.service.backup import back_up, restore
 from tunery.service.database import audit
 from tunery.service.database import postgres as module
-from tunery.service.folder import DataFolder
+from tunery.service.folder import MIGRATED, DataFolder
 from tunery.service.library import Library
-from tunery.service.moving import MIGRATED, from_team, to_team
+from tunery.service.moving import from_team, to_team
 from tunery.service.tuning import Progress
 from tunery.types import Phase, TunedModel
 
@@ -78,6 +78,22 @@ def test_the_folder_of_a_moved_library_works_with_the_new_settings(shared: Share
 
     assert (home / MIGRATED).exists()
     with Library.own(home, shared=shared) as library:
+        assert library.list(with_snapshots=True) == models
+
+
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_a_moved_library_is_not_replaced_by_an_empty_one(shared: Shared, home: Path, is_empty: bool) -> None:
+    """Whoever forgets the new settings is told so; after the way back, the folder works as before."""
+    with Library.own(home):
+        pass
+    models = () if is_empty else fill(home)
+    to_team(home, shared)
+
+    for opened in (Library.open, Library.own):
+        with pytest.raises(FailedPrecondition, match=r"shared database\. .*`tunery migrate --back`"), opened(home):
+            pass
+    from_team(home, shared)
+    with Library.own(home) as library:
         assert library.list(with_snapshots=True) == models
 
 

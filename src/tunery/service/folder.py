@@ -25,6 +25,7 @@ from tunery.files import publish, sync
 from tunery.service.tuning import Published, check_task_id
 from tunery.types import TuningTask
 
+MIGRATED = "tunery-migrated.sqlite3"  # the database of a folder whose library is elsewhere now
 SET_ASIDE_DAYS = 7
 EXPORT, RESTORE = "export-", ".restore-"  # prefix of temporary folders in `checkpoints` and in the data folder itself
 
@@ -150,9 +151,19 @@ class DataFolder:
         return Published(folder, task.claim_number, publish(folder, write, needed_bytes=needed_bytes))
 
     def require_database(self) -> None:
-        """Raise DataLoss if the database is missing or empty although there are adapters or checkpoints."""
-        if not self.database.exists() or self.database.stat().st_size == 0:
-            self.require_no_work()
+        """
+        Raise DataLoss if the database is missing or empty although there are adapters or checkpoints.
+
+        If the library was moved to a shared database, raise FailedPrecondition instead.
+        """
+        if self.database.exists() and self.database.stat().st_size:
+            return
+        if (self.path / MIGRATED).exists():
+            raise FailedPrecondition(
+                f"The library of {self.path} was moved to a shared database. To use it there, set TUNERY_DATABASE_URL,"
+                " and TUNERY_STORE_URL if it has a store; with these, `tunery migrate --back` brings it back."
+            )
+        self.require_no_work()
 
     def require_no_work(self) -> None:
         """Raise DataLoss if there are adapters or checkpoints, to be called where the database has no tables."""

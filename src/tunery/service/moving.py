@@ -21,12 +21,10 @@ from tunery.service.database import connection as schema
 from tunery.service.database import models, tasks
 from tunery.service.database.connection import Database
 from tunery.service.database.postgres import Copied, copy_rows, up_to_date
-from tunery.service.folder import DataFolder
+from tunery.service.folder import MIGRATED, DataFolder
 from tunery.service.library import Library
 from tunery.service.store import Store
 from tunery.types import Phase, TunedModel
-
-MIGRATED = "tunery-migrated.sqlite3"  # the database of a folder whose library is elsewhere now
 
 
 @dataclass(frozen=True, slots=True)
