@@ -128,7 +128,7 @@ def _is_close(value: float) -> bool:
 
 @contextmanager
 def busy_cores(number: int) -> Iterator[None]:
-    """Keep so many cores busy with processes of another session that do nothing else."""
+    """Keep some cores busy with processes of another session that do nothing else."""
     spinning = [subprocess.Popen([sys.executable, "-c", _SPIN], start_new_session=True) for _ in range(number)]
     try:
         yield

@@ -144,7 +144,7 @@ def install(network: Network) -> None:
 
 
 def step_of(network: Network, length: int) -> Callable[[], float]:
-    """Return the forward and backward pass of a batch of rows of so many tokens."""
+    """Return the forward and backward pass of a batch of rows of equal length."""
     random = torch.Generator().manual_seed(length)
     vocabulary = network.head.weight.shape[0]
     tokens = torch.randint(3, vocabulary, (BATCH_SIZE, length), generator=random).tolist()

@@ -26,7 +26,7 @@ from tunery.types import TuningExample
 RESULTS = ROOT / "benchmarks" / "results" / "verdict.jsonl"
 TRAIN_ROWS, TEST_ROWS = 100, 300
 BASE_TRAIN_ROWS, BASE_TEST_ROWS = 40, 80
-BASE_TOKENS = 48  # answers of the base that end within so many
+BASE_TOKENS = 48  # answers of the base that end within this many
 
 Rows = Sequence[TuningExample]
 

@@ -27,7 +27,7 @@ class Hub:
     repositories: dict[str, Path] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)  # repositories that want a token
     refuses: int = 0  # a status with which everything is answered
-    breaks: int = 0  # so many replies end after half of their bytes
+    breaks: int = 0  # this many replies end after half of their bytes
     wrong: set[str] = field(default_factory=set)  # files whose first byte is another
     ignores_ranges: bool = False
     sends_to: str = ""  # files are at this other address, as on the hub

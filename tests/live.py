@@ -50,7 +50,7 @@ class Server:
         hold_out: str | None = None,
         **settings: Any,
     ) -> None:
-        """Create a tuned model on these rows, or on so many numbers, and wait until its task has ended."""
+        """Create a tuned model on these rows, or on this many numbers, and wait until its task has ended."""
         numbers = [{"textInput": str(n), "output": str(n + 1)} for n in range(rows)] if isinstance(rows, int) else rows
         task: dict[str, Any] = {
             "trainingData": {"examples": {"examples": numbers}},

@@ -122,7 +122,7 @@ class Mover:
 
 
 def moved(count: int, seed: int = 0) -> Outcome:
-    """Move so many libraries there and back, and compare."""
+    """Move `count` libraries there and back, and compare."""
     outcome, order = Outcome(), random.Random(seed)
     mover = Mover(outcome, order)
     with tempfile.TemporaryDirectory() as place, serving_postgres() as postgres, s3_store() as store:

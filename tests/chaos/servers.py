@@ -201,7 +201,7 @@ class Client:
 
 
 def rolling_kills(requests: int, seed: int = 0, *, clients: int = CLIENTS, kill_seconds: float = KILL_SECONDS) -> Found:
-    """Let clients work until they have made so many requests, while servers are killed in turn."""
+    """Let clients work until they have made `requests` requests, while servers are killed in turn."""
     found, is_over = Found(), threading.Event()
     with three_servers() as servers:
         servers[0].ask("POST", "accounts/users", {"id": READER})

@@ -280,7 +280,7 @@ class Listener:
 
 
 def listened(bases: Path | None, rows: int, *, in_terminal: bool, seconds: float) -> Iterator[Heard]:
-    """Run all commands on a file of so many rows, with a tiny base; or some, with the default base in `bases`."""
+    """Run all commands on a file of `rows` rows, with a tiny base; or some, with the default base in `bases`."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         write_rows(folder / f"{rows}.csv", rows, WORDS if bases else "")
@@ -308,7 +308,7 @@ def write_rows(path: Path, rows: int, words: str = "") -> None:
 
 @contextmanager
 def loaded_cores(programs: int) -> Iterator[None]:
-    """Keep so many programs computing within the block."""
+    """Keep some programs computing within the block."""
     spin = [sys.executable, "-c", "while True: pass"]
     spinning = [subprocess.Popen(spin, start_new_session=True) for _ in range(programs)]
     try:

@@ -328,7 +328,7 @@ def require_writable(output: Path | None, input: Path | None, kinds: Sequence[st
 
 
 def write_answers(content: bytes, rows: int, output: Path | None) -> None:
-    """Write the answers to so many rows to a file, whole or not at all, or to standard output."""
+    """Write answers as one piece to a file, which is then whole or as before, or to standard output."""
     if output is None:
         terminal.result(content.decode().removesuffix("\n"))
     else:

@@ -96,7 +96,7 @@ class Job(Protocol):
         """Yield the events of the task until it ends; raise its error if it FAILED."""
 
     def cancel(self) -> None:
-        """Request that the task ends and keeps what was tuned."""
+        """Ask the task to end and to keep what was tuned."""
 
     def outlook(self, *, has_error: bool) -> str:
         """Return a sentence on what happens next to a task that has not ended, or an empty text."""

@@ -257,7 +257,7 @@ def _shown(
 
 
 LEAST_SIZES = 3
-LEAST_CURVE_ROWS = 40  # with so many rows, the smallest part has 7 rows and the test 12
+LEAST_CURVE_ROWS = 40  # with this many rows, the smallest part has 7 rows and the test 12
 REFITS = 300
 _POWERS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)  # the range in the literature: 0.1 to 1
 _FLOORS = tuple(share / 20 for share in range(20))  # as a share of the smallest error that was measured

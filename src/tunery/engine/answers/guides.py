@@ -44,7 +44,7 @@ _REPEATS, _REPEATED_TOKENS, _LONGEST_PERIOD = (
     4,
     48,
     32,
-)  # a string that repeats the same text so many times, in so many tokens
+)  # a string that repeats the same text this many times, in this many tokens
 
 
 class Guide:
