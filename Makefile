@@ -111,6 +111,8 @@ chaos: $(VENV)/.developed
 scale: $(VENV)/.developed
 	TUNERY_TEST_DATABASE=postgres $(PYTEST) -q tests/server tests/service/accounts
 	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m tests.chaos.servers
+	$(BIN)/python -m tests.chaos.moves
 
 quality: $(VENV)/.developed base
 	$(BIN)/python -m benchmarks.quality
