@@ -3,8 +3,9 @@ A library moves to PostgreSQL and an S3 store, and back, while `tunery migrate` 
 
     python -m tests.chaos.moves --moves 20    # prints one line of JSON
 
-Each move is killed up to three times and then runs to its end; a reader looks at the library the whole time. Models,
-curves, reports and every byte of the adapters have to be the same there, and in a third folder after the way back.
+Each move is killed up to three times and then runs to its end; on the way there, a reader looks at the library the
+whole time. Models, curves and every byte of the adapters have to be the same there, and in a third folder after the way
+back.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos.servers import s3_store
 from tests.postgres import serving_postgres
+from tests.s3 import serving_s3
 from tests.service.samples import a_request, tuned
 from tunery.config import Shared
 from tunery.errors import TuneryError
@@ -125,12 +126,12 @@ def moved(count: int, seed: int = 0) -> Outcome:
     """Move `count` libraries there and back, and compare."""
     outcome, order = Outcome(), random.Random(seed)
     mover = Mover(outcome, order)
-    with tempfile.TemporaryDirectory() as place, serving_postgres() as postgres, s3_store() as store:
+    with tempfile.TemporaryDirectory() as place, serving_postgres() as postgres, serving_s3() as bucket:
         folder = Path(place)
         wanted = make_library(folder / "whole")
         for number in range(-1, count):
             home, back = folder / f"home-{number}", folder / f"back-{number}"
-            shared = Shared(postgres.url(), f"{store}/{number}")
+            shared = Shared(postgres.url(), f"{bucket}/{number}")
             shutil.copytree(folder / "whole", home)
             if number < 0:  # to know how long it takes
                 mover.to_the_end(home, shared)

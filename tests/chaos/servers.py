@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
-import os
 import random
 import threading
 import time
@@ -29,6 +27,7 @@ from typing import Any
 from tests.chaos.served import Served, creation_body
 from tests.chaos.template import in_a_new_home
 from tests.postgres import serving_postgres
+from tests.s3 import serving_s3
 
 SERVERS, CLIENTS = 3, 8
 KILL_SECONDS = 5.0
@@ -50,7 +49,7 @@ class Found:
 
     requests: int = 0
     kills: int = 0
-    replies_lost: int = 0
+    replies_lost: int = 0  # or not to be had, because the server was down
     statuses: Counter[int] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)  # acknowledged and not seen, repeated or missing on pages
 
@@ -68,7 +67,7 @@ class Found:
     def summary(self) -> dict[str, object]:
         statuses = {str(status): number for status, number in sorted(self.statuses.items())}
         return {
-            "requests": self.requests, "kills": self.kills, "replies lost": self.replies_lost, "statuses": statuses,
+            "requests": self.requests, "kills": self.kills, "without a reply": self.replies_lost, "statuses": statuses,
             "wrong": len(self.wrong), "examples": self.wrong[:5],
         }  # fmt: skip
 
@@ -235,41 +234,17 @@ def _kill_in_turn(servers: list[Served], found: Found, is_over: threading.Event,
 @contextmanager
 def three_servers() -> Iterator[list[Served]]:
     """Yield servers with data folders of their own, which share a database and a store."""
-    with serving_postgres() as postgres, s3_store() as store, ExitStack() as stack:
-        environment = {"TUNERY_DATABASE_URL": postgres.url(), "TUNERY_STORE_URL": store, "TUNERY_BASE": "tiny"}
+    with serving_postgres() as postgres, serving_s3() as bucket, ExitStack() as stack:
+        environment = {
+            "TUNERY_DATABASE_URL": postgres.url(),
+            "TUNERY_STORE_URL": f"{bucket}/tunery",
+            "TUNERY_BASE": "tiny",
+        }
         servers = []
         for _ in range(SERVERS):
             home = stack.enter_context(in_a_new_home())
             servers.append(stack.enter_context(Served(home, *OPTIONS, environment=environment)))
         yield servers
-
-
-@contextmanager
-def s3_store() -> Iterator[str]:
-    """Serve S3 from this process, to it and to the programs that it starts; yield the URL of a store."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # which would write a line for each request
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    variables = {
-        "AWS_ACCESS_KEY_ID": "a-test", "AWS_SECRET_ACCESS_KEY": "a-test", "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ALLOW_HTTP": "true",
-    }  # fmt: skip
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="models")
-        yield "s3://models/tunery"
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-        server.stop()
 
 
 def main() -> None:

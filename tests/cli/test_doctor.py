@@ -17,6 +17,7 @@ from tests.live import Live
 from tests.postgres import Postgres
 from tunery.cli.serve import Verdict, client_lines, environment_findings
 from tunery.service.database.postgres import up_to_date
+from tunery.service.folder import MIGRATED
 
 ADDRESS = "http://127.0.0.1:8000"
 
@@ -73,6 +74,19 @@ def test_what_machines_share_is_tried(
 
     up_to_date(url).close()
     assert "tables" not in findings(run, "--port", free_port())[1]["shared database"]["text"]
+
+
+def test_a_folder_whose_library_was_moved_is_right_with_the_new_settings(
+    run: Run, monkeypatch: pytest.MonkeyPatch, home: Path, postgres: Postgres
+) -> None:
+    """It has adapters and no database, as that of every further server; without the settings, that is wrong."""
+    (home / "models" / "0" / "1").mkdir(parents=True)
+    (home / MIGRATED).touch()
+
+    assert "moved to a shared database" in findings(run, "--port", free_port())[1]["data folder"]["text"]
+    monkeypatch.setenv("TUNERY_DATABASE_URL", postgres.url())
+    status, found = findings(run, "--port", free_port())
+    assert (status, found["data folder"]["verdict"]) == (0, Verdict.OK)
 
 
 def test_what_machines_share_and_cannot_be_reached_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

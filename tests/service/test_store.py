@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.s3 import serving_s3
 from tests.service.samples import a_request, claimed, made_checkpoint, tuned, write_adapter
 from tunery.config import Shared
 from tunery.errors import DataLoss, FailedPrecondition, Unavailable
@@ -24,26 +25,9 @@ from tunery.types import Phase
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
-    """Return the address of an S3 server in this process."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": "a-test",
-            "AWS_SECRET_ACCESS_KEY": "a-test",
-            "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": address,
-            "AWS_ALLOW_HTTP": "true",
-        }.items():
-            patch.setenv(name, value)
-        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="models")
-        yield address
-    server.stop()
+    """Return the URL of a bucket on an S3 server in this process."""
+    with serving_s3() as bucket:
+        yield bucket
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -51,14 +35,21 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the URL of an empty store."""
     if request.param == "folder":
         return (tmp_path / "store").as_uri()
-    request.getfixturevalue("s3")
-    return f"s3://models/{tmp_path.name}"
+    return f"{request.getfixturevalue('s3')}/{tmp_path.name}"
 
 
 def made(folder: Path) -> str:
     """Publish an adapter at a folder and return the digest of its manifest."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     return publish(folder, write_adapter)
+
+
+def test_a_store_is_tried_out(url: str) -> None:
+    """An object is written, read and deleted again."""
+    store = Store(url)
+    store.try_out()
+
+    assert store._names("tunery-doctor") == []
 
 
 def test_a_folder_is_fetched_as_it_was_published(url: str, tmp_path: Path) -> None:

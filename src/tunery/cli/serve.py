@@ -192,7 +192,8 @@ def _data_folder(folder: Path) -> Iterator[Finding]:
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         yield Finding("data folder", Verdict.ERROR, f"{folder} cannot be written. Make it writable or set TUNERY_HOME.")
         return
-    DataFolder(folder).require_database()
+    if config.shared().database_url is None:  # else the folder has no database of its own
+        DataFolder(folder).require_database()
     yield Finding("data folder", Verdict.OK, str(folder))
     yield from _set_aside(DataFolder(folder))
     path = DataFolder(folder).database
