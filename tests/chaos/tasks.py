@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import signal
 import statistics
 import time
@@ -43,6 +44,7 @@ class Outcome:
     server_kills: int = 0
     cancels: int = 0
     phases: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)  # how often each error was given
     changed_after_the_end: int = 0
     steps_backwards: int = 0
     steps_behind_a_later_claim: int = 0
@@ -109,8 +111,12 @@ class Chaos:
     def _judge_replies(self) -> None:
         """Compare what the server says in the end with the table."""
         for model_id, (phase, steps) in self.seen.items():
-            said = self.server.operation(model_id)["metadata"]
+            operation = self.server.operation(model_id)
+            said = operation["metadata"]
             self.outcome.replies_unlike_the_table += (said["phase"], said["completedSteps"]) != (phase, steps)
+            if phase == "FAILED":
+                message = re.sub(r"\d+", "N", operation["error"]["message"])
+                self.outcome.failures[message] = self.outcome.failures.get(message, 0) + 1
 
     def kill(self) -> None:
         """kill -9 of the child that works."""

@@ -48,6 +48,15 @@ def running(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield server
 
 
+def test_fake_children_load_no_torch() -> None:
+    """It takes seconds to load, and every start and takeover with the fake trainer would take that much longer."""
+    script = "import sys; import tests.chaos.server, tests.chaos.trainer; print('torch' in sys.modules)"
+
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert shown.stdout == "False\n"
+
+
 def test_a_killed_server_loses_nothing(new_home: Callable[[], Path]) -> None:
     """kill -9 of the server: its children end, the next server has every task, and the running one continues."""
     server = Served.fake(new_home(), step_seconds=0.05).start()

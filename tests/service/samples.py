@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tunery.engine.resident import loaded_base
 from tunery.service.answering_child import RowsCounted, count_rows
 from tunery.service.library import Library
 from tunery.service.tuning import Progress, TuningRequest
@@ -25,6 +24,8 @@ class CountingHere:
         self._data_folder = data_folder
 
     def count_rows(self, base_model: str, examples: tuple[TuningExample, ...], _: str = "") -> RowsCounted:
+        from tunery.engine.resident import loaded_base  # torch, which the servers with a fake trainer do without
+
         return count_rows(1, loaded_base(base_model, self._data_folder), examples)
 
 
