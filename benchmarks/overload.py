@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from benchmarks.load import ASK, SHORT, Load, served, write
-from benchmarks.load_clients import Calls, Connection, once, p95, quantile, repeat, rounded
+from benchmarks.load_clients import Calls, Connection, once, p95, quantile, repeat, request_of, rounded
 from tests.chaos.flood import key_of
 from tests.chaos.served import Served, children, of_living
 
@@ -35,18 +35,17 @@ class Overload:
 
     def __init__(self, server: Served, seconds: float) -> None:
         self._server, self._load, self._seconds = server, Load(server), seconds
-        self._users = cycle([key_of(server, name) for name in ("ann", "bob")])
+        self._users = [key_of(server, name) for name in ("ann", "bob")]
 
     def peak(self) -> float:
         """Return the answers a second with as many clients as the server can take, each asking again at once."""
         calls = Calls()
-        client = [lambda is_over: repeat(self._connection(), calls, is_over, 0, "POST", ASK, SHORT)]
-        begin = time.perf_counter()
-        self._load.run(lambda is_over: [ask(is_over) for ask in CLIENTS_AT_PEAK * client], self._seconds)
+        users, begin = cycle(self._users), time.perf_counter()
+        connections = [Connection(self._server.port, next(users)) for _ in range(CLIENTS_AT_PEAK)]
+        self._load.run(
+            lambda is_over: [repeat(one, calls, is_over, 0, "POST", ASK, SHORT) for one in connections], self._seconds
+        )
         return calls.statuses[200] / (time.perf_counter() - begin)
-
-    def _connection(self) -> Connection:
-        return Connection(self._server.port, next(self._users))
 
     def at(self, multiple: int) -> dict[str, Any]:
         """Ask at a multiple of the peak, measured just before; then, after a pause, one question at a time."""
@@ -66,10 +65,11 @@ class Overload:
 
     async def _asked_steadily(self, calls: Calls, rate: float, after: Calls) -> int:
         """Ask at a rate, then as usual; return how many were answered before the rate fell."""
+        requests = cycle([request_of(user, "POST", ASK, SHORT) for user in self._users])
         begin, asked = time.perf_counter(), []
         while (now := time.perf_counter() - begin) < self._seconds:
             while len(asked) < now * rate:
-                asked.append(asyncio.ensure_future(once(self._connection(), calls, "POST", ASK, SHORT)))
+                asked.append(asyncio.ensure_future(once(self._server.port, next(requests), calls)))
             await asyncio.sleep(0.005)
         in_time = calls.statuses[200]
         await asyncio.sleep(RECOVERY_SECONDS)

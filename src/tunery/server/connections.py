@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class Connections:
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
         self._open: dict[BoundedProtocol, None] = {}  # the oldest first
+        self._of_address: Counter[str] = Counter()
         self._is_watching = False
 
     def protocol(self) -> type[H11Protocol]:
@@ -64,17 +66,14 @@ class Connections:
         It replaces the oldest one that has not sent a whole request, because incomplete requests must not keep others
         out.
         """
-        of_address = [one for one in self._open if one.address == new.address]
-        per_address = self.limits.per_address
-        crowd = of_address if per_address is not None and len(of_address) >= per_address else []
-        crowd = crowd or (list(self._open) if len(self._open) >= self.limits.total else [])
-        if crowd:
+        if crowd := self._crowd(new.address):
             oldest = next((one for one in crowd if one.waits_for_request), None)
             if oldest is None:
                 return False
             oldest.end()
             self.forget(oldest)
         self._open[new] = None
+        self._of_address[new.address] += 1
         if not self._is_watching:
             self._is_watching = True
             new.loop.call_later(self.limits.look, self._look, new.loop)
@@ -82,7 +81,18 @@ class Connections:
 
     def forget(self, ended: BoundedProtocol) -> None:
         """Stop counting a connection."""
-        self._open.pop(ended, None)
+        if ended in self._open:
+            del self._open[ended]
+            self._of_address[ended.address] -= 1
+            if not self._of_address[ended.address]:
+                del self._of_address[ended.address]
+
+    def _crowd(self, address: str) -> list[BoundedProtocol]:
+        """Return the connections of which one has to end to make room for another one from this address."""
+        per_address = self.limits.per_address
+        if per_address is not None and self._of_address[address] >= per_address:
+            return [one for one in self._open if one.address == address]
+        return list(self._open) if len(self._open) >= self.limits.total else []
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         for one in list(self._overdue(loop.time())):
