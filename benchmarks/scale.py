@@ -4,6 +4,7 @@ What a team's database and workers do: the figures of docs/scale.md.
     python -m benchmarks.scale control     # claims and ends a second with many tasks queued, SQLite and PostgreSQL
     python -m benchmarks.scale takeover    # the worker of a task is killed or frozen, and another one continues
     python -m benchmarks.scale router      # 20,000 questions for 400 adapters on four engines, of which one is lost
+    python -m benchmarks.scale cache       # questions for a million adapters, of which a thousand have room
 
 PostgreSQL comes from Debian's package and is started here, with fsync on; the store is a folder.
 """
@@ -19,12 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
 import psutil
@@ -39,11 +41,13 @@ from tunery.engine.catalog import Catalog
 from tunery.engine.encoding import Encoder
 from tunery.engine.tokenizer import Tokenizer
 from tunery.errors import InvalidArgument, TuneryError
-from tunery.files import publish
+from tunery.files import open_published, publish
+from tunery.service import store as store_module
 from tunery.service.answering_child import Question
 from tunery.service.database.models import _task_to_row
 from tunery.service.database.tables import tuned_models, tuning_tasks
 from tunery.service.library import Library
+from tunery.service.store import Store
 from tunery.service.tuning import TuningRequest
 from tunery.types import DataFacts, Hyperparameters, Phase, State, TunedModel, TuningExample, Turn
 
@@ -51,12 +55,13 @@ QUEUED, USERS = 20_000, 50
 SECONDS = 5.0
 WORKERS = 3
 QUESTIONS, AT_ONCE, ADAPTERS = 20_000, 32, 400
+MILLION, SLOTS, CACHE_QUESTIONS = 1_000_000, 1_000, 12_000
 TAKEOVERS = 1  # of each kind
 EPOCHS = 8
 
 
 def main() -> None:
-    kinds: dict[str, Callable[[], None]] = {"control": control, "takeover": takeover, "router": router}
+    kinds: dict[str, Callable[[], None]] = {"control": control, "takeover": takeover, "router": router, "cache": cache}
     for name in sys.argv[1:] or list(kinds):
         kinds[name]()
 
@@ -122,6 +127,66 @@ def router() -> None:
     found = first + second + third
     loads = [len(double.loads) for double in (*doubles, lost)]
     print(f"{found.total():,} questions, {ADAPTERS} adapters, four engines, one lost: {dict(found)}; loads {loads}")
+
+
+def cache() -> None:
+    """
+    Print how often an adapter is already here, beside a cache that always drops the one used longest ago.
+
+    The store is in memory; fetching, checking and trimming are the server's, with a short time of use.
+    """
+    draw = random.Random(0)
+    weights = list(accumulate(1 / rank for rank in range(1, MILLION + 1)))
+    wanted = draw.choices(range(MILLION), cum_weights=weights, k=CACHE_QUESTIONS)
+    store_module.IN_USE_SECONDS = 0.2
+    with tempfile.TemporaryDirectory() as place:
+        models, source = Path(place) / "models", Path(place) / "source"
+        digest = publish(source, _sample)
+        size = store_module._size(source)
+        store = Store("memory:///", cache_bytes=SLOTS * size)
+        for number in set(wanted):
+            store.put_folder(f"models/{number}/1", source)
+        bytes_seen: list[int] = []
+
+        def ask(number: int) -> bool:
+            folder = models / str(number) / "1"
+            is_fetched = store.fetch_folder(f"models/{number}/1", folder, digest)
+            if is_fetched:
+                store.note_added(folder, models)
+            open_published(folder, digest)  # as a server does before it answers; fails if it was dropped meanwhile
+            return not is_fetched
+
+        hits = []
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for start in range(0, len(wanted), 500):
+                hits += pool.map(ask, wanted[start : start + 500])
+                bytes_seen.append(sum(store_module._size(path) for path in models.glob("*/1")))
+    print(
+        f"{len(hits):,} questions, Zipf 1.0 over {MILLION:,} adapters, room for {SLOTS:,}: after the first half"
+        f" {_late(hits):.1%} were here, {_late(_lru_hits(wanted)):.1%} in a perfect cache; at most"
+        f" {max(bytes_seen) / (SLOTS * size):.1%} of the bound, none dropped while it was used"
+    )
+
+
+def _sample(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text("{}")
+
+
+def _late(hits: list[bool]) -> float:
+    return statistics.mean(hits[len(hits) // 2 :])
+
+
+def _lru_hits(wanted: list[int]) -> list[bool]:
+    """Return for each question whether a cache that drops the adapter used longest ago would have had it."""
+    kept: OrderedDict[int, None] = OrderedDict()
+    hits = []
+    for number in wanted:
+        hits.append(number in kept)
+        kept[number] = None
+        kept.move_to_end(number)
+        if len(kept) > SLOTS:
+            kept.popitem(last=False)
+    return hits
 
 
 def _asked(child: Running, adapters: list[tuple[Path, str]], draw: random.Random, count: int) -> Counter[str]:

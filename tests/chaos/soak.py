@@ -66,13 +66,13 @@ def soak(server: Served, minutes: float, calls: int, jobs: int) -> dict[str, obj
 
 
 def _call(server: Served, end: float, calls: int, numbers: itertools.count[int], statuses: Counter[int]) -> None:
-    order = random.Random(threading.get_ident())
-    pause = THREADS * max(0.0, end - time.monotonic()) / calls
+    order, due = random.Random(threading.get_ident()), time.monotonic()
+    pause = THREADS * (end - due) / calls
     while time.monotonic() < end and next(numbers) < calls:
-        begin = time.monotonic()
         method, path, body = order.choices(CALLS, WEIGHTS)[0]
         statuses[server.ask(method, path, body)[0]] += 1
-        time.sleep(max(0.0, pause - (time.monotonic() - begin)))
+        due += pause  # so that a slow call is made up for
+        time.sleep(max(0.0, due - time.monotonic()))
 
 
 def _create(server: Served, end: float, minutes: float, jobs: int) -> None:

@@ -122,10 +122,38 @@ def test_the_cache_keeps_what_was_used_last_within_its_bound(tmp_path: Path) -> 
     size = sum(path.stat().st_size for path in (models / "new/1").rglob("*") if path.is_file())
     kept = lambda: sorted(path.parent.name for path in models.glob("*/1"))  # noqa: E731
 
-    Store((tmp_path / "store").as_uri(), cache_bytes=size * 2).trim(models)
+    Store((tmp_path / "store").as_uri(), cache_bytes=round(size * 2 / (1 - module.LOOK_SHARE)) + 1).trim(models)
     assert kept() == ["new", "old"]
     Store((tmp_path / "store").as_uri(), cache_bytes=0).trim(models)
     assert kept() == ["new"]
+
+
+def test_the_whole_cache_is_looked_at_from_time_to_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once at first, then whenever a twentieth of its bound was added: with many adapters, a look takes seconds."""
+    made(tmp_path / "models/task/1")
+    size, looks = module._size(tmp_path / "models/task/1"), list[Path]()
+    store = Store((tmp_path / "store").as_uri(), cache_bytes=100 * size)
+    monkeypatch.setattr(Store, "trim", lambda _, models: looks.append(models))
+
+    counts = []
+    for _ in range(14):
+        store.note_added(tmp_path / "models/task/1", tmp_path / "models")
+        counts.append(len(looks))
+
+    assert counts == [*6 * [1], *6 * [2], *2 * [3]]
+
+
+def test_what_is_tuned_here_does_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker fetches nothing, but its own adapters stay in its cache; it is kept within its bound all the same."""
+    with Library.own(tmp_path / "home", shared=Shared(store_url=(tmp_path / "store").as_uri())) as library:
+        monkeypatch.setattr(library.store, "_cache_bytes", 1)
+        old = library.artifact(tuned(library, id="old"))[0]
+        os.utime(old / "manifest.json", (0, 0))
+
+        new = library.artifact(tuned(library, id="new"))[0]
+
+        assert (old.exists(), new.exists()) == (False, True)
+        assert library.adapter_folder(library.get("old")) == old  # fetched again
 
 
 def test_a_checkpoint_follows_its_task_to_another_machine(url: str, tmp_path: Path) -> None:

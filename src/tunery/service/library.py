@@ -328,7 +328,7 @@ class Library:
         folder = self.folder.path / model.artifact
         if self.store is not None:
             if self.store.fetch_folder(model.artifact, folder, model.manifest_sha256):
-                self.store.trim(self.folder.models)
+                self.store.note_added(folder, self.folder.models)
         elif self.database.is_shared and not folder.exists():
             raise FailedPrecondition(
                 f"The adapter of {model.id} is on the machine that tuned it. Set TUNERY_STORE_URL on all machines."
@@ -514,6 +514,7 @@ class Library:
         code, message = (error.code, str(error)) if error else (None, None)
         if published is not None and self.store is not None:  # has to happen before a row names it
             self.store.put_folder(published.folder.relative_to(self.folder.path).as_posix(), published.folder)
+            self.store.note_added(published.folder, self.folder.models)
         with self.database.updating() as connection:
             if not tasks.finish(
                 connection, task, phase, progress, published=published, error_code=code, error_message=message

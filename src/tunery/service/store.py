@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ from tunery.files import MANIFEST, all_below, open_published, staging, sync, tem
 from tunery.types import TuningTask
 
 CACHE_BYTES = 50 * 10**9  # of adapters on this machine
+LOOK_SHARE = 0.05  # of these may be added between two looks at the whole cache, which takes seconds if it is large
 IN_USE_SECONDS = 600.0  # how long an adapter is kept after its last use: a question may still be waiting for it
 CHUNK_BYTES = 1 << 20
 
@@ -51,6 +53,8 @@ class Store:
                 "The driver for object stores is not installed. Install it with: pip install 'tunery[store]'"
             ) from error
         self.url, self._cache_bytes, self._api = url, cache_bytes, obstore
+        self._added_bytes: int | None = None  # to the cache since the last look; None before the first
+        self._counting = threading.Lock()
         try:
             self._store = from_url(url, mkdir=True) if url.startswith("file:") else from_url(url)
         except (obstore.exceptions.BaseError, ValueError) as error:
@@ -158,20 +162,34 @@ class Store:
             except TuneryError as error:
                 _log.warning("%s stays in the store and can be deleted there: %s", name, error)
 
+    def note_added(self, folder: Path, models: Path) -> None:
+        """
+        Count an adapter that is new in the cache `models`, and trim the cache from time to time.
+
+        Others that add one meanwhile wait until there is room.
+        """
+        with self._counting:
+            added = None if self._added_bytes is None else self._added_bytes + _size(folder)
+            if is_due := added is None or added > LOOK_SHARE * self._cache_bytes:
+                self.trim(models)
+            self._added_bytes = 0 if is_due else added
+
     def trim(self, models: Path) -> None:
         """
-        Remove the least recently used adapters from the cache until it is within its limit, but none that are in use.
+        Remove the least recently used adapters until the cache has room for what is added before the next look, but
+        none that are in use.
         """
         published = [path for task in _folders(models) for path in _folders(task) if not path.name.startswith(".")]
-        sizes = {path: sum(file.stat().st_size for file in all_below(path) if file.is_file()) for path in published}
-        excess = sum(sizes.values()) - self._cache_bytes
+        sizes = {path: _size(path) for path in published}
+        excess = sum(sizes.values()) - (1 - LOOK_SHARE) * self._cache_bytes
         for path in sorted(published, key=_last_use):
             if excess <= 0 or time.time() - _last_use(path) < IN_USE_SECONDS:
                 return
             hidden = path.with_name(
                 f".{path.name}.partial"
             )  # immediately invisible to readers, and removed by any sweep
-            path.rename(hidden)
+            with suppress(FileNotFoundError):
+                path.rename(hidden)
             shutil.rmtree(hidden, ignore_errors=True)
             excess -= sizes[path]
 
@@ -231,6 +249,13 @@ def _reason(error: BaseException) -> str:
 def _sha256(path: Path) -> bytes:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
+
+
+def _size(folder: Path) -> int:
+    try:
+        return sum(file.stat().st_size for file in all_below(folder) if file.is_file())
+    except FileNotFoundError:  # its model has just been deleted
+        return 0
 
 
 def _note_use(folder: Path) -> None:

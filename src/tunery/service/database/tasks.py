@@ -11,18 +11,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import zip_longest
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
+    Executable,
     FromClause,
     Interval,
     RowMapping,
     Select,
     Subquery,
     and_,
+    bindparam,
     case,
     cast,
     func,
@@ -64,6 +68,8 @@ UNANSWERED_LIFE = timedelta(seconds=90)
 LEASE_SECONDS = 15  # in PostgreSQL; a worker renews its lease three times as often
 PAUSE_SECONDS = (1, 5, 30, 120)  # in PostgreSQL, by number of losses
 
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # before any task began
+
 _task = tuning_tasks.c
 _deaths = server_deaths.c
 
@@ -85,53 +91,71 @@ def claim(
     `machine_start` distinguishes a crash of the server from a stop of the machine; with None, crashes during this claim
     are not counted. `is_cancelled` selects the tasks that were cancelled but have a checkpoint to publish.
     """
-    for chosen in _next(connection, task_id, held_back, is_cancelled=is_cancelled):
-        row = _update(
-            connection,
-            _task.number == chosen.limit(1).with_for_update(skip_locked=True, of=tuning_tasks).scalar_subquery(),
-            phase=Phase.PREPARING,
-            worker=worker,
-            fencing_epoch=_task.fencing_epoch + 1,
-            heartbeat=0,
-            start_time=func.coalesce(_task.start_time, _not_before(_task.create_time)),
-            **_renewed(connection),
-        )
+    given = {"new_worker": worker, "claim_time": _now(), "held_back": list(held_back)}
+    if task_id is not None:
+        given["wanted"] = task_id
+    for statement in _claims(_has_leases(connection), is_named=task_id is not None, is_cancelled=is_cancelled):
+        row = connection.execute(statement, given).mappings().first()
         if row is not None:
             _note_machine(connection, row["id"], machine_start)
             return task_from_row(row)
     return None
 
 
-def _next(
-    connection: Connection, task_id: str | None, held_back: Collection[str], *, is_cancelled: bool
-) -> Iterator[Select[tuple[int]]]:
+@cache
+def _claims(has_leases: bool, *, is_named: bool, is_cancelled: bool) -> tuple[Executable, ...]:
+    """Return the statements to try one after the other; they are built once, since that takes longer than running."""
+
+    def claiming(chosen: Select[tuple[int]]) -> Executable:
+        one = chosen.limit(1)
+        if has_leases:
+            one = one.with_for_update(skip_locked=True, of=tuning_tasks)
+        claimed = update(tuning_tasks).where(_task.number == one.scalar_subquery())
+        return claimed.values(
+            phase=Phase.PREPARING,
+            worker=bindparam("new_worker"),
+            fencing_epoch=_task.fencing_epoch + 1,
+            heartbeat=0,
+            start_time=func.coalesce(
+                _task.start_time, _not_before(_task.create_time, bindparam("claim_time", type_=_task.create_time.type))
+            ),
+            **(_lease() if has_leases else {}),
+        ).returning(tuning_tasks)
+
+    return tuple(claiming(chosen) for chosen in _next(has_leases, is_named=is_named, is_cancelled=is_cancelled))
+
+
+def _next(has_leases: bool, *, is_named: bool, is_cancelled: bool) -> Iterator[Select[tuple[int]]]:
     """Yield the selects of numbers to try one after the other; only the last one looks at all waiting tasks."""
 
     def waits(task: Any) -> list[ColumnElement[bool]]:
+        held_back: BindParameter[Any] = bindparam("held_back", expanding=True)
         wanted = [task.phase == Phase.QUEUED, task.cancel_requested == is_cancelled, task.id.not_in(held_back)]
-        if _has_leases(connection):
+        if has_leases:
             wanted.append(task.not_before.is_(None) | (task.not_before <= func.clock_timestamp()))
         return wanted
 
-    mine = waits(_task)
-    if task_id is not None:
-        yield select(_task.number).where(*mine, _task.id == task_id)
+    mine = select(_task.number).where(*waits(_task))
+    if is_named:
+        yield mine.where(_task.id == bindparam("wanted"))
         return
-    turns, is_suspected = _last_turns(_task.start_time.is_not(None)), _task.id.in_(_suspects())
-    begun = select(_task.number).join(turns, turns.c.user_id == _task.user_id)
-    begun = begun.where(*mine, _task.start_time.is_not(None)).order_by(
-        is_suspected, turns.c.turn.nulls_first(), _task.number
-    )
+    is_suspected, other = _task.id.in_(_suspects()), tuning_tasks.alias()
+    turn = select(func.max(other.c.start_time)).where(other.c.user_id == _task.user_id).scalar_subquery()
+    # "is not null" would read all waiting tasks
+    begun = mine.where(_task.start_time > _LONG_AGO).order_by(is_suspected, turn.nulls_first(), _task.number)
     if is_cancelled:  # with a checkpoint, so they were begun
         yield begun
         return
     yield begun.where(~is_suspected)
-    other = tuning_tasks.alias()
     first = _first_of_users([*waits(other.c), other.c.id.not_in(_suspects())], other)
-    chosen = select(_task.number).join(first, first.c.number == _task.number).where(*mine)
-    yield chosen.order_by(first.c.turn.nulls_first(), _task.number)
-    turns = _last_turns()
-    every = select(_task.number).join(turns, turns.c.user_id == _task.user_id).where(*mine)
+    if has_leases:  # a row can only be locked in its own table
+        chosen = mine.join(first, first.c.number == _task.number).order_by(first.c.turn.nulls_first(), _task.number)
+    else:  # for a join, SQLite would read all tasks
+        chosen = select(first.c.number).where(first.c.number.is_not(None))
+        chosen = chosen.order_by(first.c.turn.nulls_first(), first.c.number)
+    yield chosen
+    turns = _last_turns()  # for all tasks, once for each user is faster than for each task
+    every = mine.join(turns, turns.c.user_id == _task.user_id)
     yield every.order_by(is_suspected, _task.start_time.is_(None), turns.c.turn.nulls_first(), _task.number)
 
 
@@ -374,13 +398,13 @@ def waiting_of(connection: Connection, user_id: str) -> int:
     return connection.scalar(select(func.count()).select_from(tuning_tasks).where(mine)) or 0
 
 
-def _last_turns(*which: ColumnElement[bool]) -> Subquery:
+def _last_turns() -> Subquery:
     """
     Return `user_id` and `turn`, when the last task of each user with waiting tasks began; None if none ever did.
 
     If the clock is set back, a user may lose a turn, but nothing more.
     """
-    who_waits = select(_task.user_id).where(_task.phase == Phase.QUEUED, *which)
+    who_waits = select(_task.user_id).where(_task.phase == Phase.QUEUED)
     began = select(_task.user_id, func.max(_task.start_time).label("turn"))
     return began.where(_task.user_id.in_(who_waits)).group_by(_task.user_id).subquery()
 
@@ -463,8 +487,10 @@ def _has_leases(connection: Connection) -> bool:
 
 
 def _renewed(connection: Connection) -> dict[str, Any]:
-    if not _has_leases(connection):
-        return {}
+    return _lease() if _has_leases(connection) else {}
+
+
+def _lease() -> dict[str, Any]:
     return {"lease_until": func.clock_timestamp() + timedelta(seconds=LEASE_SECONDS)}
 
 
@@ -571,11 +597,13 @@ def _show_state(connection: Connection, task: RowMapping) -> None:
     connection.execute(statement.values(state=state, update_time=_now()))
 
 
-def _not_before(earlier: ColumnElement[datetime]) -> ColumnElement[datetime]:
+def _not_before(
+    earlier: ColumnElement[datetime], now: ColumnElement[datetime] | None = None
+) -> ColumnElement[datetime]:
     """
     Return the current time, or that of an earlier event if the clock was set back, so that no duration is negative.
     """
-    now = literal(_now(), _task.create_time.type)
+    now = literal(_now(), _task.create_time.type) if now is None else now
     return case((earlier > now, earlier), else_=now)
 
 
