@@ -71,13 +71,20 @@ def proof_python() -> str:
     return os.environ.get("TUNERY_PROOF_PYTHON") or sys.executable
 
 
-_THRESHOLDS = (
-    50_000,
-    10,
-    10,
-)  # new objects before the youngest generation is collected; younger collections before an older one
+# new objects before the youngest generation is collected; younger collections before an older one
+_THRESHOLDS, _SETTLED_THRESHOLDS = (50_000, 10, 10), (10_000, 10, 10)
 
 
 def relax_garbage_collector() -> None:
     """Run this process's garbage collector less often."""
     gc.set_threshold(*_THRESHOLDS)
+
+
+def settle_garbage_collector() -> None:
+    """
+    Leave what exists now out of later collections, which are then quick enough to run more often; for a process that
+    has loaded everything and goes on for days.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_SETTLED_THRESHOLDS)

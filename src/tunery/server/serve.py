@@ -20,7 +20,7 @@ import uvicorn
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp
 
-from tunery.config import ALONE, Shared
+from tunery.config import ALONE, Shared, settle_garbage_collector
 from tunery.engine.catalog import Catalog
 from tunery.errors import FailedPrecondition, InvalidArgument, TuneryError
 from tunery.progress import doing
@@ -88,6 +88,7 @@ def serve(settings: ServerSettings, on_ready: Callable[[Services], None]) -> Non
             make_app(services, slows_down=True), is_behind_proxy=settings.public_address is not None
         )
         sys.setswitchinterval(SWITCH_SECONDS)
+        settle_garbage_collector()
         server = _Server(config, services, on_ready)
         asyncio.run(server.serve(sockets=[listener]))
         if server.lost is not None:

@@ -7,6 +7,7 @@ a task whose child died or froze.
 
 from __future__ import annotations
 
+import gc
 import logging
 import queue
 import threading
@@ -433,6 +434,7 @@ class _TuningChild:
                     self._warm(base_model)
                 case Work(model, task):
                     self._channel.send(Done(self._work(model, task)))
+                    gc.collect()  # now, while nobody waits; the collector itself would let many tasks pass
                 case Leave():
                     return
             self.is_busy = False
