@@ -33,8 +33,9 @@ class BadFile:
 
 
 def bad_files() -> list[BadFile]:
-    """Return the whole corpus, about 90 files."""
-    return [*_text_files(), *_csv_files(), *_json_files(), *_workbooks(), *_archives(), *_large_files()]
+    """Return the whole corpus, about 200 files."""
+    made_by_hand = [*_text_files(), *_csv_files(), *_json_files(), *_workbooks(), *_archives(), *_large_files()]
+    return [*made_by_hand, *_one_bad_row(), *_cut_workbooks(), *_broken_characters()]
 
 
 def _text_files() -> list[BadFile]:
@@ -281,3 +282,68 @@ _LAUGHS = (
     b"<worksheet><sheetData><row><c><v>&b;</v></c></row></sheetData></worksheet>"
 )
 _STRANGE_ENCODING = b'<?xml version="1.0" encoding="UTFp8"?><a/>'
+
+
+def _one_bad_row() -> list[BadFile]:
+    """Return files of every format with a single bad row: the first, one in the middle, or the last of sixty."""
+    faults = {
+        "empty": (("question 7", ""), "empty", "output"),
+        "long": (("x" * 40_001, "y"), "40,001 characters, limit 40,000", "text_input"),
+    }
+    found = []
+    for fault, (bad, words, column) in faults.items():
+        for place in (0, 30, 59):
+            rows = [(f"question {number}", f"answer {number % 7}") for number in range(60)]
+            rows[place] = bad
+            for ending, (content, first_row) in _in_each_format(rows).items():
+                if fault == "long" and ending == "xlsx":
+                    continue  # a cell of Excel has at most 32,767 characters
+                name = f"{fault}-in-row-{place + 1}-of-60.{ending}"
+                found.append(BadFile(name, content, words, place + first_row, column))
+    return found
+
+
+def _in_each_format(rows: list[tuple[str, str]]) -> dict[str, tuple[bytes, int]]:
+    """Return rows as files by their endings, and the number that each gives its first row."""
+    table = [("text_input", "output"), *rows]
+    objects = [dict(zip(table[0], row, strict=True)) for row in rows]
+    return {
+        "csv": ("".join(f"{left},{right}\n" for left, right in table).encode(), 2),
+        "tsv": ("".join(f"{left}\t{right}\n" for left, right in table).encode(), 2),
+        "jsonl": ("".join(json.dumps(each) + "\n" for each in objects).encode(), 1),
+        "json": (json.dumps(objects).encode(), 1),
+        "xlsx": (made.xlsx(("Sheet1", table)), 2),
+        "ods": (made.ods(("Sheet1", table)), 2),
+    }
+
+
+def _cut_workbooks() -> list[BadFile]:
+    """Return workbooks of which only the first eighths are there, as after a download that broke off."""
+    rows = [["text_input", "output"], *([f"question {number}", f"answer {number}"] for number in range(60))]
+    whole = {"xlsx": made.xlsx(("Sheet1", rows)), "ods": made.ods(("Sheet1", rows)), "xls": made.xls(rows)}
+    return [
+        BadFile(f"{eighths}-eighths.{ending}", content[: eighths * len(content) // 8], "damaged")
+        for ending, content in whole.items()
+        for eighths in range(1, 8)
+    ]
+
+
+def _broken_characters() -> list[BadFile]:
+    """Return files with an impossible byte in row 3, in the encoding that their user has named."""
+    broken = {
+        "gb18030": (b"\xff,c\n", "not gb18030"),
+        "gbk": (b"\xff,c\n", "not gbk"),
+        "big5": (b"\xff,c\n", "not big5"),
+        "big5hkscs": (b"\xff,c\n", "not big5hkscs"),
+        "euc_kr": (b"\xff,c\n", "not euc_kr"),
+        "cp949": (b"\xff,c\n", "not cp949"),
+        "shift_jis": (b"\xfd,c\n", "not shift_jis"),
+        "euc_jp": (b"\xff,c\n", "not euc_jp"),
+        "cp1253": (b"\xd2,c\n", "not cp1253"),
+        "utf-8": (b"\xc3(,c\n", "not utf-8"),
+        "utf-32-le": (b"\xff\xff\xff\xff", "not utf-32-le"),
+    }
+    return [
+        BadFile(f"{name}.csv", f"{HEADER}a,b\n".encode(name) + content, words, 3, options={"encoding": name})
+        for name, (content, words) in broken.items()
+    ]
