@@ -62,6 +62,7 @@ PLACES = frozenset(
         "server/test_engines.py",
         "server/test_estimates.py::test_a_first_guess_becomes_a_measurement",
         "server/test_paths.py::test_no_id_leads_out_of_the_data_folder",
+        "server/test_ray_executor.py::test_a_killed_worker_is_replaced_and_its_task_ends",
         "server/test_serve.py::test_a_server_that_is_not_secured_stays_on_this_machine",
         "service/test_answering.py",
         "service/test_disk.py",

@@ -45,7 +45,8 @@ WANTED = {
     "bases remove": "--yes --json",
     "bases add": "--name --json",
     "bases export": "--to --json",
-    "serve": "--host --port --behind-tls-proxy --keys-may-tune --open --log-format --tuning",
+    "serve": "--host --port --behind-tls-proxy --keys-may-tune --open --log-format --tuning"
+    " --executor --ray-address --ray-workers --ray-cpus --ray-gpus",
     "worker": "--evaluation --log-format",
     "login": "--server --local --no-browser --print-token --print-env --days",
     "keys create": "--label --user --service-account --json",

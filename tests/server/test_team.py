@@ -8,7 +8,7 @@ from tests.live import BASE, make_home, serving
 from tests.postgres import Postgres
 from tests.service.samples import a_request
 from tunery.config import Shared
-from tunery.server.serve import ServerSettings, working
+from tunery.server.work import WorkerSettings, working
 from tunery.service.access import CLOUD_PLATFORM
 from tunery.service.library import Library
 
@@ -35,7 +35,7 @@ def test_a_worker_elsewhere_tunes_for_a_server_that_does_not(postgres: Postgres,
     with (
         serving(front, shared=shared, tunes=False) as server,
         server.client() as client,
-        working(ServerSettings(back, BASE, shared=shared, evaluates=False)),
+        working(WorkerSettings(back, BASE, shared=shared, evaluates=False)),
     ):
         server.tune(client, "numbers")
         assert not list(front.glob("models/*/*"))

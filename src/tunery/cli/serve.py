@@ -28,11 +28,12 @@ from tunery import __version__, config
 from tunery.cli import output, terminal
 from tunery.cli.terminal import Json, option
 from tunery.cli.workplace import fetched
-from tunery.errors import FailedPrecondition, FolderLocked, TuneryError
+from tunery.errors import FailedPrecondition, FolderLocked, InvalidArgument, TuneryError
 from tunery.progress import wait_quietly
 
 if TYPE_CHECKING:
     from tunery.server.http import Services
+    from tunery.server.ray_executor import RaySettings
     from tunery.service.folder import DataFolder
 
 DEFAULT_PORT = 8000
@@ -345,6 +346,10 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+Evaluates = Annotated[
+    bool,
+    option("Evaluate each new tuned model that has held-out rows.", "evaluate", "--evaluation/--no-evaluation"),
+]
 VllmUrls = Annotated[
     list[str] | None,
     option("Answer with a vLLM server, URL or BASE=URL; repeat the option for several.", "answer here", metavar="URL"),
@@ -353,6 +358,27 @@ VllmAdapters = Annotated[
     Path | None,
     option("Folder in which the vLLM servers find adapters, under the same path.", "data folder", metavar="FOLDER"),
 ]
+
+
+class Executor(StrEnum):
+    """What runs tuning jobs."""
+
+    CHILD = "child"
+    RAY = "ray"
+
+
+RAY_WORKERS, RAY_CPUS, RAY_GPUS = "1-4", 1.0, 0.0
+TuningExecutor = Annotated[
+    Executor, option("What tunes: a child process, or workers on a Ray cluster.", "child", metavar="child|ray")
+]
+RayAddress = Annotated[
+    str, option("Address of the Ray cluster.", "RAY_ADDRESS, else auto", metavar="ADDRESS", variable="RAY_ADDRESS")
+]
+RayWorkers = Annotated[
+    str, option("Least and most Ray workers, by the length of the queue.", RAY_WORKERS, metavar="LEAST-MOST")
+]
+RayCpus = Annotated[float, option("Processors that each Ray worker reserves.", "1", metavar="N")]
+RayGpus = Annotated[float, option("Graphics cards that each Ray worker reserves.", "0", metavar="N")]
 
 
 def serve(
@@ -368,18 +394,16 @@ def serve(
         bool,
         option("Accept API keys as ?key= too, not only in headers.", "accept them", "--keys-in-urls/--no-keys-in-urls"),
     ] = True,
-    evaluation: Annotated[
-        bool,
-        option(
-            "Evaluate each new tuned model that has held-out rows.",
-            "evaluate",
-            "--evaluation/--no-evaluation",
-        ),
-    ] = True,
+    evaluation: Evaluates = True,
     tuning: Annotated[
         bool,
         option("Run tuning jobs too, instead of leaving them to `tunery worker`.", "tune", "--tuning/--no-tuning"),
     ] = True,
+    executor: TuningExecutor = Executor.CHILD,
+    ray_address: RayAddress = "auto",
+    ray_workers: RayWorkers = RAY_WORKERS,
+    ray_cpus: RayCpus = RAY_CPUS,
+    ray_gpus: RayGpus = RAY_GPUS,
     vllm_url: VllmUrls = None,
     vllm_adapters: VllmAdapters = None,
     open_browser: Annotated[bool, option("Open the Studio, signed in.", "print the link", "--open")] = False,
@@ -389,6 +413,7 @@ def serve(
 ) -> None:
     """Serve the Studio and the Gemini tuning API."""
     _require_place(config.data_folder(), host, port)
+    ray = _ray(executor, ray_address, ray_workers, ray_cpus, ray_gpus)
     base = fetched(config.default_base_model())
     from tunery.server.monitoring import start_logging
     from tunery.server.serve import ServerSettings
@@ -408,6 +433,7 @@ def serve(
         tunes=tuning,
         engines=tuple(map(EngineAddress.read, vllm_url or ())),
         engines_folder=None if vllm_adapters is None else vllm_adapters.absolute(),
+        ray=ray,
     )
     start_logging(log_format)
     run(settings, lambda services: _say_ready(services, open_browser=open_browser))
@@ -431,11 +457,21 @@ def _require_place(folder: Path, host: str, port: int) -> None:
                 raise FailedPrecondition(f"Port {found.text}")
 
 
+def _ray(executor: Executor, address: str, workers: str, cpus: float, gpus: float) -> RaySettings | None:
+    """Return the cluster that tunes; raises FailedPrecondition if it may not be used, before anything is loaded."""
+    if executor is not Executor.RAY:
+        if (workers, cpus, gpus) != (RAY_WORKERS, RAY_CPUS, RAY_GPUS):
+            raise InvalidArgument("--ray-workers, --ray-cpus and --ray-gpus need --executor ray.")
+        return None
+    from tunery.server.ray_executor import RaySettings, require_ray
+
+    settings = RaySettings.read(address, workers, cpus, gpus)
+    require_ray(config.shared(), os.environ)
+    return settings
+
+
 def worker(
-    evaluation: Annotated[
-        bool,
-        option("Evaluate each new tuned model that has held-out rows.", "evaluate", "--evaluation/--no-evaluation"),
-    ] = True,
+    evaluation: Evaluates = True,
     log_format: Annotated[
         LogFormat, option("Log format on standard error: text or json.", "text", metavar="FORMAT")
     ] = LogFormat.TEXT,
@@ -443,11 +479,9 @@ def worker(
     """Tune for servers that share a database (TUNERY_DATABASE_URL)."""
     base = fetched(config.default_base_model())
     from tunery.server.monitoring import start_logging
-    from tunery.server.serve import ServerSettings, work
+    from tunery.server.work import WorkerSettings, work
 
-    settings = ServerSettings(
-        config.data_folder(), base.alias_of or base.name, evaluates=evaluation, shared=config.shared()
-    )
+    settings = WorkerSettings(config.data_folder(), base.alias_of or base.name, config.shared(), evaluation)
     start_logging(log_format)
     work(settings, _say_working)
     terminal.say("Stopped.")

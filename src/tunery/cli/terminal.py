@@ -177,9 +177,16 @@ class Interrupts:
         _thread.interrupt_main(signal.SIGINT)
 
 
-def option(text: str, default: object, *names: str, metavar: str | None = None) -> Any:
+def option(text: str, default: object, *names: str, metavar: str | None = None, variable: str | None = None) -> Any:
     """Declare an option; pass `names` only if they do not follow from the parameter."""
-    return typer.Option(*names, help=f"{text} (default: {default})", show_default=False, metavar=metavar)
+    return typer.Option(
+        *names,
+        help=f"{text} (default: {default})",
+        show_default=False,
+        metavar=metavar,
+        envvar=variable,
+        show_envvar=False,
+    )
 
 
 def argument(text: str, metavar: str) -> Any:

@@ -27,7 +27,10 @@ from tunery.progress import doing
 from tunery.server.app import make_app
 from tunery.server.connections import ConnectionLimits, Connections
 from tunery.server.http import Services
+from tunery.server.ray_executor import RayExecutor, RaySettings
+from tunery.server.ray_worker import WorkerSpec
 from tunery.server.security import is_loopback, scrub_logs
+from tunery.server.work import STOPS, handlers_kept
 from tunery.service.accounts.accounts import Accounts
 from tunery.service.answering import Answering
 from tunery.service.bases import Downloads
@@ -42,7 +45,6 @@ RECEIVED_BYTES = 128 * 1024
 MAX_PORT = 65_535
 STREAM_SECONDS = 5  # for open streams when the server stops
 TICKS_PER_LOOK = 10  # one second between two checks of the data folder
-STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
 SWITCH_SECONDS = 0.001  # a computing thread gives way to others after this time, instead of 5 ms
 
 
@@ -62,6 +64,7 @@ class ServerSettings:
     tunes: bool = True  # whether to run tuning jobs too; otherwise workers elsewhere do
     engines: tuple[EngineAddress, ...] = ()  # vLLM servers that answer; none: this machine does
     engines_folder: Path | None = None  # where they find adapters, if they don't see the data folder
+    ray: RaySettings | None = None  # the Ray cluster whose workers tune
 
     def answering(self, warm_base: str | None) -> Answering:
         """Return what answers: this machine or the engines."""
@@ -71,6 +74,13 @@ class ServerSettings:
         main = partial(vllm_child, engines=engines, adapters=self.engines_folder)
         return Answering(self.data_folder, warm_base=warm_base, main=main, has_engine=Reach(engines))
 
+    def executor(self, library: Library) -> RayExecutor | None:
+        """Return what has tasks tuned on a Ray cluster; None if this server tunes, or workers that others start."""
+        if self.ray is None:
+            return None
+        device = "cuda" if self.ray.gpus else "cpu"
+        return RayExecutor(library, self.ray, WorkerSpec(self.default_base, self.shared, self.evaluates, device))
+
 
 def serve(settings: ServerSettings, on_ready: Callable[[Services], None]) -> None:
     """
@@ -79,7 +89,7 @@ def serve(settings: ServerSettings, on_ready: Callable[[Services], None]) -> Non
     Raises FolderLocked if another process owns the data folder, FailedPrecondition if the port is taken, or if an
     unsecured server would be reachable from other machines.
     """
-    with _handlers_kept(), listening(settings) as listener, running(settings, _address(settings, listener)) as services:
+    with handlers_kept(), listening(settings) as listener, running(settings, _address(settings, listener)) as services:
         if not is_loopback(settings.host):
             is_encrypted = (settings.public_address or "").startswith("https://")
             services.accounts.require_ready_for_network(is_encrypted=is_encrypted)
@@ -126,8 +136,8 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
         reports = (evaluations, data_checks, data_curves)
         on_success = evaluations.begin if settings.evaluates else None
         downloads = Downloads(catalog)
-        worker = None
-        if settings.tunes:
+        worker, executor = None, settings.executor(library)
+        if settings.tunes and executor is None:
             worker = Worker(library, warm_base=warm_base, on_success=on_success, beside=answering.beside_tuning)
         load = MachineLoad(lambda: [answering.child_pid, worker.child_pid if worker else None])
         accounts = Accounts(
@@ -140,6 +150,8 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
         try:
             accounts.tidy()
             accounts.local_token.start()
+            if executor is not None:
+                executor.start()
             answering.start()
             load.start()
             if worker is not None:
@@ -165,59 +177,14 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
         finally:
             accounts.local_token.stop()
             load.stop()
+            if executor is not None:
+                executor.stop()
             downloads.close()
             for kind in reports:
                 kind.stop()
             if worker is not None:
                 worker.stop()
             answering.stop()
-
-
-def work(settings: ServerSettings, on_ready: Callable[[], None]) -> None:
-    """
-    Tune for servers that share a database until SIGINT or SIGTERM, then put the task back with a checkpoint.
-
-    `on_ready` is called once the first task can begin. Raises FailedPrecondition without a shared database.
-    """
-    if settings.shared.database_url is None:
-        raise FailedPrecondition(
-            "A worker needs the database that it shares with servers: set TUNERY_DATABASE_URL."
-            " Without one, `tunery serve` tunes by itself."
-        )
-    stop = threading.Event()
-    with _handlers_kept():
-        for number in STOPS:
-            signal.signal(number, lambda *_: stop.set())
-        with working(settings) as worker:
-            on_ready()
-            while not stop.wait(1.0) and worker.is_alive:
-                pass
-            doing("Stopping the worker")
-
-
-@contextmanager
-def working(settings: ServerSettings) -> Iterator[Worker]:
-    """Yield the running worker of a data folder; it tunes and evaluates the tuned models, but answers no requests."""
-    catalog = Catalog(settings.data_folder, settings.default_base)
-    warm_base = settings.default_base if catalog.is_present(settings.default_base) else None
-    with Library.own(settings.data_folder, None, settings.shared) as library:
-        answering = Answering(settings.data_folder)
-        evaluations = Evaluations(library, answering, catalog)
-        on_success = evaluations.begin if settings.evaluates else None
-        worker = Worker(library, warm_base=warm_base, on_success=on_success, beside=answering.beside_tuning)
-        try:
-            if settings.evaluates:
-                answering.start()
-                evaluations.start()
-            worker.start()
-            yield worker
-        finally:
-            worker.begin_stop()
-            if settings.evaluates:
-                evaluations.stop()
-            worker.stop()
-            if settings.evaluates:
-                answering.stop()
 
 
 class _Server(uvicorn.Server):
@@ -271,18 +238,6 @@ class _Server(uvicorn.Server):
         finally:
             for number in STOPS:
                 signal.signal(number, signal.SIG_IGN)
-
-
-@contextmanager
-def _handlers_kept() -> Iterator[None]:
-    """Restore the earlier signal handlers once everything has stopped."""
-    before = {number: signal.getsignal(number) for number in STOPS}
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 @contextmanager

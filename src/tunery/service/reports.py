@@ -108,6 +108,11 @@ class Reports:
         child = self._child
         return None if child is None else child.pid
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a report is waiting or being made."""
+        return bool(self._open)
+
     def start(self) -> None:
         """Start the thread that works through the queue."""
         self._thread.start()

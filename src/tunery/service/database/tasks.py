@@ -435,6 +435,12 @@ def tasks_by_phase(connection: Connection) -> dict[Phase, int]:
     return dict.fromkeys(Phase, 0) | {Phase(phase): count for phase, count in rows}
 
 
+def unfinished(connection: Connection, most: int) -> int:
+    """Return how many tasks wait or are being worked on, counting up to `most`."""
+    found = select(_task.number).where(_task.phase.in_((Phase.QUEUED, *RUNNING_PHASES))).limit(most).subquery()
+    return connection.scalar(select(func.count()).select_from(found)) or 0
+
+
 def running_task(connection: Connection) -> TuningTask | None:
     """Return the task that is RUNNING, with its curve."""
     row = connection.execute(select(tuning_tasks).where(_task.phase == Phase.RUNNING).limit(1)).mappings().first()
