@@ -59,11 +59,12 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def serving_postgres(*, is_safe: bool = False) -> Iterator[Postgres]:
+def serving_postgres(*, is_safe: bool = False, address: str | None = None) -> Iterator[Postgres]:
     """
     Start a server in a temporary folder, as a user without rights since it refuses root, and stop it at the end.
 
-    Unless it `is_safe` it does not wait for the disk, which no test needs.
+    Unless it `is_safe` it does not wait for the disk, which no test needs. With an address of this machine, it also
+    listens to the network there.
     """
     place = programs()
     if place is None:
@@ -81,11 +82,14 @@ def serving_postgres(*, is_safe: bool = False) -> Iterator[Postgres]:
         fsync = "on" if is_safe else "off"
         options = [
             f"-k{folder}",
-            "-clisten_addresses=",
+            f"-clisten_addresses={address or ''}",
             f"-cfsync={fsync}",
             "-cmax_connections=60",
             "-cshared_buffers=32MB",
         ]
+        if address is not None:
+            with (data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {address}/24 trust\n")
         with (Path(folder) / "log").open("wb") as log:
             server = subprocess.Popen(
                 [place / "postgres", f"-D{data}", *options], user=as_user, cwd=folder, stderr=log, stdout=log

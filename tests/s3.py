@@ -12,13 +12,13 @@ BUCKET = "models"
 
 
 @contextmanager
-def serving_s3() -> Iterator[str]:
+def serving_s3(address: str = "127.0.0.1") -> Iterator[str]:
     """Serve S3 to this process and to the programs that it starts within the block; yield the URL of a bucket."""
     import boto3
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # which would write a line for each request
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server = ThreadedMotoServer(address, 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     with pytest.MonkeyPatch.context() as patch:

@@ -122,7 +122,7 @@ def test_a_worker_has_a_folder_of_its_own_and_the_bases_of_its_node(tmp_path: Pa
 class Place:
     """Stands in for Ray: actors are kept here and answer at once, unless they are cut off."""
 
-    exceptions = SimpleNamespace(RayError=RuntimeError)
+    exceptions = SimpleNamespace(RayError=RuntimeError, ActorUnavailableError=ConnectionError)
 
     def __init__(self) -> None:
         self.actors: dict[str, SimpleNamespace] = {}

@@ -230,15 +230,14 @@ class _Known:
 
     handle: Any
     question: Any = None  # a look that was not answered yet
-    asked_at: float = 0.0
     answer: Answer | None = None
+    answered_at: float = 0.0
     is_needed: bool = True
 
     @property
     def is_silent(self) -> bool:
         """Whether a worker that has answered before does not do so any more; a new one may wait for resources."""
-        is_late = self.question is not None and time.monotonic() - self.asked_at > SILENT_SECONDS
-        return is_late and self.answer is not None
+        return self.answer is not None and time.monotonic() - self.answered_at > SILENT_SECONDS
 
     @property
     def counts(self) -> bool:
@@ -269,7 +268,7 @@ class Cluster:
     def _question(self) -> None:
         for worker in self.known.values():
             if worker.question is None:
-                worker.question, worker.asked_at = worker.handle.look.remote(worker.is_needed), time.monotonic()
+                worker.question = worker.handle.look.remote(worker.is_needed)
         names = {worker.question: name for name, worker in self.known.items()}
         if names:
             done, _ = self.ray.wait(list(names), num_returns=len(names), timeout=ANSWER_SECONDS)
@@ -280,7 +279,9 @@ class Cluster:
         worker = self.known[name]
         before, worker.question = worker.answer, None
         try:
-            worker.answer = self.ray.get(question)
+            worker.answer, worker.answered_at = self.ray.get(question), time.monotonic()
+        except self.ray.exceptions.ActorUnavailableError:  # cut off; it may come back
+            return
         except self.ray.exceptions.RayError as error:
             del self.known[name]
             if before is None or not before.is_leaving:
