@@ -2,7 +2,7 @@
 # make check   format, lint, types, import contract, and the tests that start no process: under two minutes on two cores
 # make test    all of that, the checks of the Studio, and all tests
 # make clients all official Google clients in environments of their own against a server
-# make scale   routes and accounts on PostgreSQL, a queue of 20,000 tasks, workers that are killed and frozen
+# make scale   routes and accounts on PostgreSQL, a queue of 20,000 tasks, workers that are killed and frozen, two Ray nodes
 # make studio  the Studio again, after a change in studio/
 # make wheel   what is published: wheels for Linux on x86-64 and aarch64, a pure one for other systems, the source
 # make step    the compiled decoding step again, after a change in src/tunery/engine/answers/native
@@ -110,9 +110,12 @@ chaos: $(VENV)/.developed
 # routes and accounts on PostgreSQL instead of SQLite, and the figures of docs/scale.md
 scale: $(VENV)/.developed
 	TUNERY_TEST_DATABASE=postgres $(PYTEST) -q tests/server tests/service/accounts
+	$(PYTEST) -q -m full tests/server/test_ray_executor.py
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m tests.chaos.servers
 	$(BIN)/python -m tests.chaos.moves
+	@if [ $$(id -u) = 0 ]; then $(BIN)/python -m tests.chaos.ray_nodes; \
+	else echo "Only root may make networks for two Ray nodes: sudo $(BIN)/python -m tests.chaos.ray_nodes"; fi
 
 quality: $(VENV)/.developed base
 	$(BIN)/python -m benchmarks.quality

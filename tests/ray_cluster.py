@@ -76,6 +76,7 @@ def serving_ray(
         command += [] if ip == "127.0.0.1" else ["--node-ip-address", ip]
         with (Path(folder) / "said").open("wb") as said:
             given = {**os.environ, **shared, "TUNERY_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+            given.pop("RAY_ADDRESS", None)  # of another cluster, or of the one that this is the new head of
             process = subprocess.Popen(command, env=given, stdout=said, stderr=said, start_new_session=True)
         node = Node(process, address, own)
         try:

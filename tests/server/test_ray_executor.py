@@ -41,6 +41,7 @@ def homes(tmp_path: Path) -> tuple[Path, Path]:
     return found
 
 
+@pytest.mark.full  # 50 s: `make scale`
 def test_a_killed_worker_is_replaced_and_its_task_ends(homes: tuple[Path, Path], postgres: Postgres) -> None:
     """A model is tuned on the cluster; in a second one, the actor's process is killed, and the model is tuned too."""
     home, node_home = homes

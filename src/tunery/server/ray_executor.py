@@ -20,12 +20,14 @@ import hashlib
 import logging
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from tunery.config import Shared
@@ -220,8 +222,9 @@ def ray_child(channel: Channel, settings: RaySettings, spec: WorkerSpec, library
         channel.send(error if isinstance(error, TuneryError) else Unavailable(f"{known} Ray says: {reason}"))
         return
     channel.send(None)
-    while True:
-        channel.send(cluster.look(channel.messages.get()))
+    with Path(os.devnull).open("w", encoding="utf-8") as sys.stderr:  # Ray prints there what the log says in a sentence
+        while True:
+            channel.send(cluster.look(channel.messages.get()))
 
 
 @dataclass(slots=True)
