@@ -177,7 +177,12 @@ def headless(team: Team, epochs: int) -> dict[str, object]:
 
 
 def _taken_over(team: Team, model: TunedModel, begin: float) -> float:
-    wait_until(lambda: team.library.find(model.id).task.claim_number > 1, pause=0.05)
+    def is_claimed_again() -> bool:
+        task = team.library.find(model.id).task
+        assert task.claim_number > 1 or not task.phase.is_final, "it ended before it was disturbed: give more --epochs"
+        return task.claim_number > 1
+
+    wait_until(is_claimed_again, pause=0.05)
     return round(time.monotonic() - begin, 1)
 
 

@@ -27,7 +27,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from tunery.config import Shared
@@ -222,9 +221,9 @@ def ray_child(channel: Channel, settings: RaySettings, spec: WorkerSpec, library
         channel.send(error if isinstance(error, TuneryError) else Unavailable(f"{known} Ray says: {reason}"))
         return
     channel.send(None)
-    with Path(os.devnull).open("w", encoding="utf-8") as sys.stderr:  # Ray prints there what the log says in a sentence
-        while True:
-            channel.send(cluster.look(channel.messages.get()))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # Ray would add paragraphs to a line of the log
+    while True:
+        channel.send(cluster.look(channel.messages.get()))
 
 
 @dataclass(slots=True)
