@@ -154,7 +154,7 @@ class RayExecutor:
         seen = self._ask(self._tasks, LOST_SECONDS)
         for fault in seen.faults:
             _log.warning("Ray: %s", fault)
-        self._tell(logging.INFO, f"Ray: {seen.workers} workers, {seen.busy} busy")
+        self._tell(logging.INFO, f"Workers on the Ray cluster: {seen.workers}, busy: {seen.busy}")
 
     def _connect(self) -> None:
         require_listening(self._settings.address)
