@@ -19,6 +19,7 @@ from tunery.engine.decoder import forward
 from tunery.engine.fallback import FallbackNetwork
 from tunery.engine.families import FAMILIES
 from tunery.engine.lora import Adapter, RowGroup
+from tunery.engine.loss import LABEL_SMOOTHING
 from tunery.engine.network import Network, _AnswersObjective
 from tunery.engine.packing import pack
 from tunery.engine.rows import EncodedExample
@@ -220,6 +221,7 @@ def module_of(path: str) -> str:
 
 
 OPTIONS = [(7, 2), (7, 8, 2), (9, 2), (5, 5, 5, 2)]
+SHARES = [0.4, 0.3, 0.2, 0.1]
 
 
 def labelled_rows(count: int) -> list[EncodedExample]:
@@ -236,7 +238,7 @@ def require_equal_label_step(network: Network | FallbackNetwork, reference: Any,
     adapter, gradient = adapted(network)
     rows = labelled_rows(5)
 
-    plain, labels = network.add_label_gradient(rows, OPTIONS, 0.3, 0.7)
+    plain, labels = network.add_label_gradient(rows, OPTIONS, SHARES, 0.3, 0.7)
 
     twin = peft_twin(reference, adapter)
     wanted_plain = wanted_labels = torch.zeros((), dtype=torch.float64)
@@ -244,7 +246,10 @@ def require_equal_label_step(network: Network | FallbackNetwork, reference: Any,
         prompt, right = row.token_ids[: row.answer_offset], number % len(OPTIONS)
         losses = [padded_loss(twin, [EncodedExample((*prompt, *option), len(prompt))]) for option in OPTIONS]
         wanted_plain = wanted_plain + losses[right]
-        wanted_labels = wanted_labels + nn.functional.cross_entropy(-torch.stack(losses)[None], torch.tensor([right]))
+        scores = -torch.stack(losses) + torch.tensor(SHARES, dtype=torch.float64).log()
+        wanted_labels = wanted_labels + nn.functional.cross_entropy(
+            scores, torch.tensor(right), label_smoothing=LABEL_SMOOTHING
+        )
     (0.3 * wanted_plain + 0.7 * wanted_labels).backward()
     assert plain == pytest.approx(float(wanted_plain.detach()), rel=tolerance)
     assert labels == pytest.approx(float(wanted_labels.detach()), rel=tolerance)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.fakes import any_network, random_rows, tiny_network
+from tunery.engine import tuner as tuning
 from tunery.engine.adapter import WEIGHTS, Adapter, read_adapter, write_adapter
 from tunery.engine.encoding import EncodedExample
 from tunery.engine.fallback import FallbackNetwork
@@ -323,6 +324,21 @@ def test_labels_are_learned_by_their_own_loss(tmp_path: Path) -> None:
     assert found[1] > found[0]
 
 
+def test_rare_labels_are_learned_like_frequent_ones(tmp_path: Path) -> None:
+    """Where the prompt says nothing, a label of three rows is about as likely as one of a single row."""
+    prompt = ROWS[0].token_ids[: ROWS[0].answer_offset]
+    rows = [EncodedExample((*prompt, *label), len(prompt)) for label in ((7, 2), (7, 2), (9, 2), (7, 2))]
+    found = []
+    for share in (0.0, 1.0):
+        network = tiny_network("llama", torch.float32)
+        settings = Hyperparameters(40, 4, 0.01, label_share=share)
+        list(make_tuner(tmp_path / str(share), network, examples=rows, hyperparameters=settings).run())
+        found.append(float(network.option_scores(rows[:1], [(7, 2), (9, 2)], 0).softmax(1)[0, 0]))
+
+    assert found[0] > 0.7
+    assert found[1] == pytest.approx(0.47, abs=0.03)  # smoothed targets say 0.725, three quarters of the rows have it
+
+
 def test_parts_of_a_batch_add_up_with_the_loss_of_labels(tmp_path: Path) -> None:
     """One row at a time gives what all rows of a batch give, and a task that goes on gives the same bytes."""
     adapters = []
@@ -344,6 +360,18 @@ def test_the_share_of_labels_belongs_to_a_checkpoint(tmp_path: Path) -> None:
     assert make_tuner(tmp_path / "a", hyperparameters=shared).fingerprint != make_tuner(tmp_path / "b").fingerprint
     assert set(Hyperparameters().facts()) == {"epoch_count", "batch_size", "learning_rate", "learning_rate_multiplier"}
     assert shared.facts()["label_share"] == 0.5
+
+
+def test_the_loss_of_labels_belongs_to_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that began with the loss of an earlier version starts over; one without that loss goes on."""
+    before, after = [], []
+    for found, version in ((before, 1), (after, 2)):
+        monkeypatch.setattr(tuning, "LABEL_LOSS", version)
+        for share in (0.0, 0.5):
+            settings = Hyperparameters(4, 4, 0.01, label_share=share)
+            found.append(make_tuner(tmp_path / f"{share}-{version}", hyperparameters=settings).fingerprint)
+
+    assert [one == other for one, other in zip(before, after, strict=True)] == [True, False]
 
 
 def test_memory_that_holds_no_example_ends_the_task(tmp_path: Path) -> None:

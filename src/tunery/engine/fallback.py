@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from tunery.engine.lora import Adapter, shape_of
+from tunery.engine.loss import LABEL_SMOOTHING
 from tunery.engine.rows import EncodedExample
 from tunery.engine.weights import is_more_than_text, read_config, read_tensors
 from tunery.errors import FailedPrecondition, InvalidArgument
@@ -235,18 +236,23 @@ class FallbackNetwork:
         self,
         rows: Sequence[EncodedExample],
         options: Sequence[Sequence[int]],
+        shares: Sequence[float],
         plain_weight: float,
         label_weight: float,
     ) -> tuple[float, float]:
         """Add the gradient of two losses; see `network.Network.add_label_gradient`."""
         plain = labels = torch.zeros((), dtype=torch.float64, device=self.device)
+        priors = torch.tensor(shares, dtype=torch.float64, device=self.device).log()
         for row in rows:
             prompt = row.token_ids[: row.answer_offset]
             scores = -torch.stack(
                 [self._padded_loss([EncodedExample((*prompt, *option), len(prompt))]) for option in options]
             )
             right = options.index(row.token_ids[row.answer_offset :])
-            plain, labels = plain - scores[right], labels - scores.log_softmax(0)[right]
+            plain = plain - scores[right]
+            labels = labels + nn.functional.cross_entropy(
+                scores + priors, torch.tensor(right, device=self.device), label_smoothing=LABEL_SMOOTHING
+            )
         (plain * plain_weight + labels * label_weight).backward()  # type: ignore[no-untyped-call]
         return float(plain.detach()), float(labels.detach())
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tunery.engine.quantized import Weight, product, product_back
 
+LABEL_SMOOTHING = 0.1  # chosen by measurement: docs/experiments.md, "Twenty rows"
 BLOCK_ROWS = 128  # 25 MB of logits with a vocabulary of 49,152
 NEAR = 3.0  # nats: tokens at least a twentieth as likely as the likeliest, about five for a first token
 
@@ -100,14 +101,17 @@ def answer_loss(
 @dataclass(frozen=True, slots=True)
 class Options:
     """
-    The options after `rows` prompts, one of which is right: `lengths` in tokens, and the places of the `right` ones.
+    The options after `rows` prompts, one of which is right: `lengths` in tokens, `shares` of the training rows with
+    each of them, which add up to 1, and the places of the `right` ones.
 
-    The loss of a label is the cross-entropy over the options, where the log-likelihood of an option is the sum over its
-    tokens. `plain_weight` is the weight of the summed plain loss of the right options, `label_weight` that of the
-    summed loss of labels.
+    The loss of a label is the cross-entropy over the options with smoothed targets. The score of an option is its
+    log-likelihood, the sum over its tokens, plus the logarithm of its share: what is learned is then what speaks for an
+    option besides its frequency (logit adjustment, Menon et al. 2021, arXiv 2007.07314). `plain_weight` is the weight
+    of the summed plain loss of the right options, `label_weight` that of the summed loss of labels.
     """
 
     lengths: tuple[int, ...]
+    shares: tuple[float, ...]
     right: tuple[int, ...]
     plain_weight: float
     label_weight: float
@@ -131,9 +135,11 @@ def options_loss(
     scores = tokens.new_zeros(rows * count).index_add_(0, owner, tokens).view(rows, count)
     right = torch.zeros_like(scores)
     right[torch.arange(rows), list(options.right)] = 1
-    plain, labels = -(scores * right).sum(), -(scores.log_softmax(1) * right).sum()
+    adjusted = scores + torch.tensor(options.shares, dtype=scores.dtype, device=scores.device).log()
+    smooth = (1 - LABEL_SMOOTHING) * right + LABEL_SMOOTHING / count
+    plain, labels = -(scores * right).sum(), -(adjusted.log_softmax(1) * smooth).sum()
     # d/dscore; both losses are linear in the log-likelihood of a token, so each token has one coefficient
-    wanted = options.plain_weight * right + options.label_weight * (right - scores.softmax(1))
+    wanted = options.plain_weight * right + options.label_weight * (smooth - adjusted.softmax(1))
     coefficient = wanted.view(-1)[owner].to(normalizer.dtype)  # (N,)
     mass = torch.zeros_like(normalizer).index_add_(0, place, coefficient)  # (W,)
     gradient = torch.empty_like(hidden)

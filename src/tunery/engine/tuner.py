@@ -12,6 +12,7 @@ import json
 import math
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -44,6 +45,7 @@ from tunery.errors import (
 from tunery.files import sha256_of, write_whole
 from tunery.types import EpochLoss, Hyperparameters, TuningSnapshot, WeightFormat
 
+LABEL_LOSS = 2  # version of the loss of labels, for tasks that use it
 ENGINE = 2  # version of the arithmetic: a task resumes under the version it began with, or starts over
 HEALTH_ROWS = 16
 RUINED_FACTOR, RUINED_NATS = 1.25, 0.25  # of the loss before tuning, and more than that: rounding is far below
@@ -87,7 +89,9 @@ class Tuner:
         self.folder, self.base_name = folder, base_name
         self.recipe = recipe or Recipe()
         # each answer once, in an order that does not depend on that of the rows
-        self._options = sorted({row.token_ids[row.answer_offset :] for row in examples})
+        answers = Counter(row.token_ids[row.answer_offset :] for row in examples)
+        self._options = sorted(answers)
+        self._shares = [answers[option] / len(examples) for option in self._options]
         self.schedule = Schedule(len(examples), hyperparameters.resolve(), self.recipe, seed)
         self.fingerprint = _fingerprint(network, base_digest, self.schedule, examples, held_out)
         self.snapshots: list[TuningSnapshot] = []
@@ -308,7 +312,7 @@ class Tuner:
             # scaled by the whole batch, so that the parts add up to its gradient
             if share:
                 weights = (1 - share) / tokens, share / len(batch)
-                total += self.network.add_label_gradient(part, self._options, *weights)[0]
+                total += self.network.add_label_gradient(part, self._options, self._shares, *weights)[0]
             else:
                 total += self.network.add_gradient(part, 1 / tokens)
         return total / tokens
@@ -470,6 +474,7 @@ def _fingerprint(
         "examples": [[row.token_ids, row.answer_offset] for row in examples],
         "held_out": [[row.token_ids, row.answer_offset] for row in held_out],
         **({"weights": network.quantized_kinds} if network.quantized_kinds else {}),
+        **({"label_loss": LABEL_LOSS} if schedule.hyperparameters.label_share else {}),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
