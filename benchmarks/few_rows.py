@@ -37,8 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for rows in map(int, given.sizes.split(",")):
                 for draw in map(int, given.draws.split(",")):
                     cell = {"task": name, "rows": rows, "draw": draw, "is_stratified": given.stratified}
-                    run({**cell, "settings": json.loads(given.settings)}, given.out)
+                    run({**cell, "settings": _versioned(json.loads(given.settings))}, given.out)
     sys.stdout.write(table(read(given.out)) + "\n")
+
+
+def _versioned(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with the version of the loss of labels, if there is one, so that a later one is measured anew."""
+    if not settings.get("label_share"):
+        return settings
+    from tunery.engine.tuner import LABEL_LOSS
+
+    return {**settings, "label_loss": LABEL_LOSS}
 
 
 def run(cell: dict[str, Any], out: Path) -> None:

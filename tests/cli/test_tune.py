@@ -304,11 +304,11 @@ def test_settings_fit_few_rows_of_labels(run: Run, tiny: str, tmp_path: Path, ho
     assert "--settings auto takes 5 steps with a loss of labels" in " ".join(page.split())
     with Library.own(home) as library:
         chosen, plain = library.get("fitting").task, library.get("page").task
-    assert (chosen.hyperparameters.epoch_count, chosen.hyperparameters.label_share) == (20, 0.8)
-    assert chosen.settings["label_share"] == 0.8
+    assert (chosen.hyperparameters.epoch_count, chosen.hyperparameters.label_share) == (20, 0.5)
+    assert chosen.settings["label_share"] == 0.5
     assert plain.hyperparameters.label_share == 0
-    assert "loss of labels 0.8" in run("models", "show", "fitting").output
-    assert "loss of labels 0.8" in run("models", "card", "fitting").output
+    assert "loss of labels 0.5" in run("models", "show", "fitting").output
+    assert "loss of labels 0.5" in run("models", "card", "fitting").output
 
 
 def test_a_rate_that_ruins_is_warned_of(run: Run, tiny: str, data: Path) -> None:

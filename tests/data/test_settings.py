@@ -18,7 +18,7 @@ def test_few_rows_of_labels_get_a_hundred_steps(count: int, epochs: int) -> None
     """As many epochs as that takes, and a loss of labels; the reason names rows, labels and steps."""
     found = fitting(rows(count), {})
 
-    assert found.hyperparameters == Hyperparameters(epoch_count=epochs, label_share=0.8)
+    assert found.hyperparameters == Hyperparameters(epoch_count=epochs, label_share=0.5)
     assert found.hyperparameters.total_steps(count) >= 100
     assert f"{count} rows of 4 labels" in found.reason
 
@@ -28,8 +28,8 @@ def test_what_is_named_stays() -> None:
     named = fitting(rows(20), {"epoch_count": 2, "learning_rate": 0.01}).hyperparameters
     small = fitting(rows(20), {"batch_size": 1}).hyperparameters
 
-    assert named == Hyperparameters(2, 4, 0.01, label_share=0.8)
-    assert small == Hyperparameters(5, 1, label_share=0.8)
+    assert named == Hyperparameters(2, 4, 0.01, label_share=0.5)
+    assert small == Hyperparameters(5, 1, label_share=0.5)
     with pytest.raises(InvalidArgument):
         fitting(rows(20), {"epoch_count": 0})
 
