@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def control() -> None:
-    """Print claims and ends a second with many tasks queued, and the time that beats of many tasks take."""
+    """Print claims and ends a second with many tasks queued."""
     with serving_postgres(is_safe=True) as postgres:
         for shared in (ALONE, Shared(postgres.url())):
             name = "SQLite" if shared is ALONE else "PostgreSQL"

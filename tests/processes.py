@@ -79,6 +79,7 @@ PLACES = frozenset(
         "service/test_worker.py",
         "studio",
         "test_audit.py::test_a_source_that_cannot_be_reached_is_not_run",
+        "test_config.py::test_a_settled_process_leaves_out_what_it_has_loaded",
         "test_config.py::test_commands_look_more_seldom",
         "test_config.py::test_the_library_leaves_the_collector_alone",
         "test_docs.py::test_commands_of_the_readme_exist",

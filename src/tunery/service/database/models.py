@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    bindparam,
     cast,
     delete,
     func,
@@ -102,7 +104,14 @@ def has_model(connection: Connection, model_id: str) -> bool:
 
 def get_model(connection: Connection, model_id: str) -> TunedModel | None:
     """Return a tuned model with its curve."""
-    return next(iter(_models(connection, tuned_models.c.id == model_id)), None)
+    row = connection.execute(_one_model(), {"wanted": model_id}).mappings().first()
+    return None if row is None else _model(row)
+
+
+@cache
+def _one_model() -> Select[Any]:
+    """Return the statement of `get_model`: every request for a model needs it, and building it takes longer than it."""
+    return _selected(tuned_models.c.id == bindparam("wanted"))
 
 
 def row_versions(connection: Connection, model_id: str) -> tuple[object, ...] | None:
