@@ -238,7 +238,7 @@ def require_equal_label_step(network: Network | FallbackNetwork, reference: Any,
     adapter, gradient = adapted(network)
     rows = labelled_rows(5)
 
-    plain, labels = network.add_label_gradient(rows, OPTIONS, SHARES, 0.3, 0.7)
+    plain, labels = network.add_label_gradient(rows, dict(zip(OPTIONS, SHARES, strict=True)), 0.3, 0.7)
 
     twin = peft_twin(reference, adapter)
     wanted_plain = wanted_labels = torch.zeros((), dtype=torch.float64)

@@ -235,14 +235,13 @@ class FallbackNetwork:
     def add_label_gradient(
         self,
         rows: Sequence[EncodedExample],
-        options: Sequence[Sequence[int]],
-        shares: Sequence[float],
+        shares: Mapping[tuple[int, ...], float],
         plain_weight: float,
         label_weight: float,
     ) -> tuple[float, float]:
         """Add the gradient of two losses; see `network.Network.add_label_gradient`."""
         plain = labels = torch.zeros((), dtype=torch.float64, device=self.device)
-        priors = torch.tensor(shares, dtype=torch.float64, device=self.device).log()
+        options, priors = list(shares), torch.tensor([*shares.values()], dtype=torch.float64, device=self.device).log()
         for row in rows:
             prompt = row.token_ids[: row.answer_offset]
             scores = -torch.stack(

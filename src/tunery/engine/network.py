@@ -173,8 +173,7 @@ class Network:
     def add_label_gradient(
         self,
         rows: Sequence[EncodedExample],
-        options: Sequence[Sequence[int]],
-        shares: Sequence[float],
+        shares: Mapping[tuple[int, ...], float],
         plain_weight: float,
         label_weight: float,
     ) -> tuple[float, float]:
@@ -182,16 +181,16 @@ class Network:
         Add the gradient of the weighted sum of two losses; return both as sums in nats, the plain one and that of
         labels.
 
-        `options` are the complete answers, which include the answer of each row, and `shares` those of the training
-        rows with each. Each lane takes half of the rows, because the probability of an option depends on all others
-        after the same prompt.
+        `shares` has the complete answers, which include the answer of each row, with the share of the training rows
+        that have it. Each lane takes half of the rows, because the probability of an option depends on all others after
+        the same prompt.
         """
         self._refresh()
-        lengths = tuple(map(len, options))
+        options, lengths = list(shares), tuple(map(len, shares))
 
         def work(part: Sequence[EncodedExample], number: int) -> Tensor:
             right = tuple(options.index(row.token_ids[row.answer_offset :]) for row in part)
-            how = Options(lengths, tuple(shares), right, plain_weight, label_weight)
+            how = Options(lengths, tuple(shares.values()), right, plain_weight, label_weight)
             return self._lane(pack_options(part, options), _OptionsObjective(self.head, how), number)
 
         with self._gathered():

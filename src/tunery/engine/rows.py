@@ -7,6 +7,7 @@ and `packing.py` lays out a batch of them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,3 +39,9 @@ def shared_prefix_tokens(rows: Sequence[EncodedExample]) -> int:
         if any(row.token_ids[index] != first[index] for row in rows):
             return index
     return shortest
+
+
+def shares_of_answers(rows: Sequence[EncodedExample]) -> dict[tuple[int, ...], float]:
+    """Return each answer with its share of the rows, in an order that does not depend on that of the rows."""
+    counts = Counter(row.token_ids[row.answer_offset :] for row in rows)
+    return {answer: counts[answer] / len(rows) for answer in sorted(counts)}

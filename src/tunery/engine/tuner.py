@@ -12,7 +12,6 @@ import json
 import math
 import platform
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -32,7 +31,7 @@ from tunery.engine.catalog import tensor_shapes
 from tunery.engine.fallback import FallbackNetwork
 from tunery.engine.lora import Adapter
 from tunery.engine.network import Network
-from tunery.engine.rows import EncodedExample
+from tunery.engine.rows import EncodedExample, shares_of_answers
 from tunery.errors import (
     AnswersRuined,
     CheckpointDamaged,
@@ -88,10 +87,7 @@ class Tuner:
         self.network, self.examples, self.held_out = network, examples, held_out
         self.folder, self.base_name = folder, base_name
         self.recipe = recipe or Recipe()
-        # each answer once, in an order that does not depend on that of the rows
-        answers = Counter(row.token_ids[row.answer_offset :] for row in examples)
-        self._options = sorted(answers)
-        self._shares = [answers[option] / len(examples) for option in self._options]
+        self._answers = shares_of_answers(examples)
         self.schedule = Schedule(len(examples), hyperparameters.resolve(), self.recipe, seed)
         self.fingerprint = _fingerprint(network, base_digest, self.schedule, examples, held_out)
         self.snapshots: list[TuningSnapshot] = []
@@ -105,7 +101,7 @@ class Tuner:
         if source is not None:
             self._begin_with(source)
         self._start = self.adapter.flat.clone()
-        own = sum(map(len, self._options)) if hyperparameters.label_share else 0
+        own = sum(map(len, self._answers)) if hyperparameters.label_share else 0
         lengths = [len(row.token_ids) + own for row in examples]
         self.micro_batch_size = network.fit(lengths, self.micro_batch_size, self.adapter.flat.nbytes)
         self.notices += [RECOMPUTED.format(self.micro_batch_size)] if network.recomputes else []
@@ -263,8 +259,7 @@ class Tuner:
                 f" rank {self.recipe.rank} and alpha {self.recipe.alpha}. Tune from the base instead."
             )
         self.adapter.flat.copy_(source.flat)
-        digest = hashlib.sha256(source.flat.cpu().numpy().tobytes()).hexdigest()
-        self.fingerprint = f"{self.fingerprint} from {digest}"
+        self.fingerprint = f"{self.fingerprint} from {weights_digest(source.flat)}"
 
     def _restore(self) -> None:
         checkpoint = read_checkpoint(self.folder, self.fingerprint)
@@ -312,7 +307,7 @@ class Tuner:
             # scaled by the whole batch, so that the parts add up to its gradient
             if share:
                 weights = (1 - share) / tokens, share / len(batch)
-                total += self.network.add_label_gradient(part, self._options, self._shares, *weights)[0]
+                total += self.network.add_label_gradient(part, self._answers, *weights)[0]
             else:
                 total += self.network.add_gradient(part, 1 / tokens)
         return total / tokens
