@@ -91,7 +91,7 @@ class Once(asyncio.Protocol):
     """One call on a connection of its own, as cheap as Python has it: streams take three times as much of a core."""
 
     def __init__(self, request: bytes, calls: Calls) -> None:
-        self._request, self._calls, self._received = request, calls, b""
+        self._request, self._calls, self._received, self._is_whole = request, calls, b"", False
         self.is_over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -104,9 +104,12 @@ class Once(asyncio.Protocol):
         head, end, body = self._received.partition(b"\r\n\r\n")
         if end and len(body) >= int(_LENGTH.findall(head)[0]):
             self._calls.note(int(head[9:12]), 1000 * (time.perf_counter() - self._begin))
+            self._is_whole = True
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if not self._is_whole:
+            self._calls.note(0, 1000 * (time.perf_counter() - self._begin))  # a reply that never came
         if exc is None:
             self.is_over.set_result(None)
         else:

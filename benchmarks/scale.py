@@ -131,7 +131,7 @@ def router() -> None:
 
 def cache() -> None:
     """
-    Print how often an adapter is already here, beside a cache that always drops the one used longest ago.
+    Print how often an adapter is already here, beside an exact LRU cache, which drops the adapter used longest ago.
 
     The store is in memory; fetching, checking and trimming are the server's, with a short time of use.
     """
@@ -163,7 +163,7 @@ def cache() -> None:
                 bytes_seen.append(sum(store_module._size(path) for path in models.glob("*/1")))
     print(
         f"{len(hits):,} questions, Zipf 1.0 over {MILLION:,} adapters, room for {SLOTS:,}: after the first half"
-        f" {_late(hits):.1%} were here, {_late(_lru_hits(wanted)):.1%} in a perfect cache; at most"
+        f" {_late(hits):.1%} were here, {_late(_lru_hits(wanted)):.1%} in an exact LRU cache; at most"
         f" {max(bytes_seen) / (SLOTS * size):.1%} of the bound, none dropped while it was used"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 import time
@@ -19,9 +20,11 @@ from tests.ray_cluster import free_port, serving_ray
 from tunery.config import Shared
 from tunery.engine.catalog import Catalog
 from tunery.errors import FailedPrecondition, InvalidArgument, Unavailable
+from tunery.server import ray_executor as module
 from tunery.server.ray_executor import (
     SILENT_SECONDS,
     Cluster,
+    RayExecutor,
     RaySettings,
     require_listening,
     require_ray,
@@ -75,10 +78,17 @@ def test_a_range_of_workers(workers: str, least: int, most: int) -> None:
     assert (settings.least, settings.most) == (least, most)
 
 
-@pytest.mark.parametrize("workers", ["", "4-1", "0", "-3", "a", "1-b", "1.5"])
+@pytest.mark.parametrize("workers", ["", "4-1", "0", "-3", "a", "1-b", "1.5", "1-", "٣"])
 def test_other_ranges_are_refused(workers: str) -> None:
     with pytest.raises(InvalidArgument, match="--ray-workers is a number or a range"):
         RaySettings.read("auto", workers, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("number", [-1.0, 1.5, math.nan, math.inf, 0.00001])
+def test_what_ray_cannot_reserve_is_refused(number: float) -> None:
+    """Ray itself would refuse it when it places a worker, again and again."""
+    with pytest.raises(InvalidArgument, match="--ray-gpus is 0, a share"):
+        RaySettings.read("auto", "1", 1.0, number)
 
 
 SHARED = Shared("postgresql://team/tunery", "s3://bucket/tunery")
@@ -93,7 +103,7 @@ def test_what_is_not_shared_is_refused(shared: Shared) -> None:
 
 @pytest.mark.parametrize("environment", [{}, {"RAY_AUTH_MODE": "disabled"}])
 def test_a_cluster_without_token_is_refused(environment: dict[str, str]) -> None:
-    with pytest.raises(FailedPrecondition, match="Whoever reaches a Ray cluster runs code on it"):
+    with pytest.raises(FailedPrecondition, match="Anyone who can reach a Ray cluster can run code on it"):
         require_ray(SHARED, environment)
 
 
@@ -109,6 +119,26 @@ def test_a_head_that_does_not_listen_is_named() -> None:
 
     with pytest.raises(Unavailable, match=f"The Ray cluster at {address} cannot be reached"):
         require_listening(address)
+
+
+def test_a_server_goes_on_without_its_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says once that the cluster cannot be reached, tries again, and can be stopped."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(module, "RECONNECT_SECONDS", 0.01)
+    tries: list[str] = []
+    listening = module.require_listening
+    monkeypatch.setattr(module, "require_listening", lambda address: (tries.append(address), listening(address)))
+    with Library.own(tmp_path / "home") as library:
+        executor = RayExecutor(library, RaySettings(f"127.0.0.1:{free_port()}"), WorkerSpec("tiny", SHARED))
+        executor.start()
+        wait_until(lambda: len(tries) > 2)
+        executor.stop()
+
+    assert executor.child_pid is None
+    assert caplog.text.count("cannot be reached") == 1
 
 
 def test_a_worker_has_a_folder_of_its_own_and_the_bases_of_its_node(tmp_path: Path) -> None:
@@ -200,7 +230,7 @@ def test_a_lost_worker_is_named_and_replaced() -> None:
 
     seen = cluster.look(1)
 
-    assert seen.faults == (f"{name} was lost (RuntimeError)",)
+    assert seen.faults == (f"{name} was lost (RuntimeError: the actor died)",)
     assert len(place.actors) == 1
 
 

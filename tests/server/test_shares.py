@@ -451,3 +451,27 @@ def test_a_refusal_holds_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(play())
     assert looked_at == ["/a", "/b", "/a"]
     assert sent == 4 * [1, b"later"]
+
+
+def test_an_answer_makes_room_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal is not repeated once an accepted call has ended: a fast server would have nothing to do meanwhile."""
+    now, statuses, looked_at = [0.0], [429, 200, 429], list[int]()
+    monkeypatch.setattr(shares, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        looked_at.append(statuses.pop(0))
+        await send({"type": "http.response.start", "status": looked_at[-1], "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def nothing(*_: Any) -> Any:
+        return None
+
+    async def play() -> None:
+        slowdown = Slowdown(app)
+        for later in (0.0, REPEAT_SECONDS, 0.01, 0.01):
+            now[0] += later
+            scope = {"type": "http", "method": "POST", "path": "/a", "headers": [], "query_string": b"", "state": {}}
+            await slowdown(scope, nothing, nothing)
+
+    asyncio.run(play())
+    assert looked_at == [429, 200, 429]  # the fourth call is refused without a look

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -141,6 +142,24 @@ def test_the_whole_cache_is_looked_at_from_time_to_time(tmp_path: Path, monkeypa
         counts.append(len(looks))
 
     assert counts == [*6 * [1], *6 * [2], *2 * [3]]
+
+
+def test_a_cache_that_cannot_be_trimmed_disturbs_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was fetched or published counts; the next look is a minute later, however little is added."""
+    made(tmp_path / "models/task/1")
+    store, looks = Store((tmp_path / "store").as_uri()), list[Path]()
+
+    def failing(_: Store, models: Path) -> bool:
+        looks.append(models)
+        raise PermissionError
+
+    monkeypatch.setattr(Store, "trim", failing)
+    for _ in range(3):
+        store.note_added(tmp_path / "models/task/1", tmp_path / "models")
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + module.LOOK_AGAIN_SECONDS))
+    store.note_added(tmp_path / "models/task/1", tmp_path / "models")
+
+    assert len(looks) == 2
 
 
 def test_what_is_tuned_here_does_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

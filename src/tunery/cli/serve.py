@@ -369,16 +369,14 @@ class Executor(StrEnum):
 
 RAY_WORKERS, RAY_CPUS, RAY_GPUS = "1-4", 1.0, 0.0
 TuningExecutor = Annotated[
-    Executor, option("What tunes: a child process, or workers on a Ray cluster.", "child", metavar="child|ray")
+    Executor, option("Where tuning jobs run: in a child process or on a Ray cluster.", "child", metavar="child|ray")
 ]
 RayAddress = Annotated[
     str, option("Address of the Ray cluster.", "RAY_ADDRESS, else auto", metavar="ADDRESS", variable="RAY_ADDRESS")
 ]
-RayWorkers = Annotated[
-    str, option("Least and most Ray workers, by the length of the queue.", RAY_WORKERS, metavar="LEAST-MOST")
-]
-RayCpus = Annotated[float, option("Processors that each Ray worker reserves.", "1", metavar="N")]
-RayGpus = Annotated[float, option("Graphics cards that each Ray worker reserves.", "0", metavar="N")]
+RayWorkers = Annotated[str, option("Minimum and maximum number of Ray workers.", RAY_WORKERS, metavar="MIN-MAX")]
+RayCpus = Annotated[float, option("CPUs reserved for each Ray worker.", "1", metavar="N")]
+RayGpus = Annotated[float, option("GPUs reserved for each Ray worker.", "0", metavar="N")]
 
 
 def serve(
@@ -413,6 +411,8 @@ def serve(
 ) -> None:
     """Serve the Studio and the Gemini tuning API."""
     _require_place(config.data_folder(), host, port)
+    if executor is Executor.RAY and not tuning:
+        raise InvalidArgument("--no-tuning and --executor ray contradict each other; leave one of them out.")
     ray = _ray(executor, ray_address, ray_workers, ray_cpus, ray_gpus)
     base = fetched(config.default_base_model())
     from tunery.server.monitoring import start_logging
@@ -458,7 +458,10 @@ def _require_place(folder: Path, host: str, port: int) -> None:
 
 
 def _ray(executor: Executor, address: str, workers: str, cpus: float, gpus: float) -> RaySettings | None:
-    """Return the cluster that tunes; raises FailedPrecondition if it may not be used, before anything is loaded."""
+    """
+    Return the cluster that tunes; raises FailedPrecondition or InvalidArgument if it may not be used, before anything
+    is loaded.
+    """
     if executor is not Executor.RAY:
         if (workers, cpus, gpus) != (RAY_WORKERS, RAY_CPUS, RAY_GPUS):
             raise InvalidArgument("--ray-workers, --ray-cpus and --ray-gpus need --executor ray.")

@@ -16,7 +16,7 @@ from tunery.types import Hyperparameters, TuningExample
 
 FEW_ROWS = 50  # nothing but the page's defaults was measured from here on
 LEAST_STEPS = 100  # OpenAI's automatic settings make about as many
-LABEL_SHARE = 0.5
+LABEL_SHARE = 0.5  # measured: docs/experiments.md, "Twenty rows"
 MAX_LABELS = 20  # each label is read with each row
 
 

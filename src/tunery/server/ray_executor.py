@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
+import re
 import socket
 import sys
 import threading
@@ -26,6 +28,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import count
 from typing import Any
 
@@ -43,6 +46,7 @@ SILENT_SECONDS = 8.0  # after this, a worker that does not answer is replaced; R
 CONNECT_SECONDS = 30.0
 LOST_SECONDS = 30.0  # after this, a silent driver is taken for lost
 RECONNECT_SECONDS = 5.0  # between two attempts to reach the cluster
+_LEAST_SHARE = 0.0001  # of a processor or graphics card, in Ray
 
 _log = logging.getLogger("tunery.ray")
 
@@ -61,10 +65,12 @@ class RaySettings:
     def read(cls, address: str, workers: str, cpus: float, gpus: float) -> RaySettings:
         """Return the settings of options; raises InvalidArgument for a number that makes no sense."""
         least, _, most = workers.partition("-")
-        if not (least.isdecimal() and (most or least).isdecimal() and int(least) <= int(most or least) > 0):
+        if not (re.fullmatch("[0-9]+(-[0-9]+)?", workers) and int(least) <= int(most or least) > 0):
             raise InvalidArgument(f"--ray-workers is a number or a range, such as 2 or 1-4, not {workers!r}.")
-        if cpus < 0 or gpus < 0:
-            raise InvalidArgument("--ray-cpus and --ray-gpus cannot be negative.")
+        for name, number in (("--ray-cpus", cpus), ("--ray-gpus", gpus)):
+            # what Ray itself refuses, but only when it places a worker
+            if not math.isfinite(number) or number < 0 or 0 < number < _LEAST_SHARE or (number > 1 and number % 1):
+                raise InvalidArgument(f"{name} is 0, a share such as 0.5, or a whole number, not {number:g}.")
         return cls(address, int(least), int(most or least), cpus, gpus)
 
 
@@ -86,18 +92,11 @@ def require_ray(shared: Shared, environment: Mapping[str, str]) -> None:
         )
     if environment.get("RAY_AUTH_MODE") != "token":
         raise FailedPrecondition(
-            "Whoever reaches a Ray cluster runs code on it. Set RAY_AUTH_MODE=token here and on all its nodes"
+            "Anyone who can reach a Ray cluster can run code on it. Set RAY_AUTH_MODE=token here and on all its nodes"
             " (docs/growing.md)."
         )
-    _imported()
-
-
-def _imported() -> Any:
-    try:
-        import ray
-    except ImportError:
-        raise FailedPrecondition("--executor ray needs Ray: pip install 'tunery[ray]'") from None
-    return ray
+    if find_spec("ray") is None:
+        raise FailedPrecondition("--executor ray needs Ray: pip install 'tunery[ray]'")
 
 
 class RayExecutor:
@@ -118,19 +117,21 @@ class RayExecutor:
         return None if child is None else child.pid
 
     def start(self) -> None:
-        """Connect to the cluster and begin; raises FailedPrecondition if it cannot be reached."""
+        """
+        Begin; a cluster that cannot be reached is tried again and again, since the server can answer without it.
+
+        Raises FailedPrecondition if the settings do not allow workers on a cluster.
+        """
         require_ray(self._spec.shared, os.environ)
-        try:
-            self._connect()
-        except Unavailable as error:
-            raise FailedPrecondition(str(error)) from None
         self._thread.start()
 
     def stop(self) -> None:
         """Leave the cluster; its workers go on, and leave too unless another server looks at them."""
         self._is_stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        while self._thread.is_alive():
+            if (child := self._child) is not None:  # the thread may be waiting for its answer
+                child.kill()
+            self._thread.join(0.1)
         self._disconnect()
 
     def _loop(self) -> None:
@@ -187,7 +188,7 @@ class RayExecutor:
             child.stop()
 
     def _tell(self, level: int, text: str) -> None:
-        if text != self._told:
+        if text != self._told and not self._is_stopping.is_set():
             _log.log(level, "%s", text)
         self._told = text
 
@@ -212,18 +213,27 @@ def _unreachable(address: str) -> Unavailable:
 def ray_child(channel: Channel, settings: RaySettings, spec: WorkerSpec, library: str) -> None:
     """Run the driver: connect, say so with None, then answer each number of tasks with what was seen."""
     try:
-        ray = _imported()
+        import ray
+
         ray.init(address=settings.address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.CRITICAL)
         cluster = Cluster(settings, spec, library, ray)
     except Exception as error:  # noqa: BLE001  # Ray raises many kinds
-        reason = str(error).strip().partition("\n")[0]
+        reason = _first_line(error)
         known = _unreachable(settings.address)
         channel.send(error if isinstance(error, TuneryError) else Unavailable(f"{known} Ray says: {reason}"))
         return
     channel.send(None)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # Ray would add paragraphs to a line of the log
     while True:
-        channel.send(cluster.look(channel.messages.get()))
+        tasks_waiting = channel.messages.get()
+        try:
+            channel.send(cluster.look(tasks_waiting))
+        except Exception as error:  # noqa: BLE001  # the server has to hear of it, and starts another driver
+            channel.send(Unavailable(f"Ray says: {type(error).__name__}: {_first_line(error)}"))
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 @dataclass(slots=True)
@@ -256,6 +266,7 @@ class Cluster:
     ray: Any  # the package
     known: dict[str, _Known] = field(default_factory=dict)  # by name
     faults: list[str] = field(default_factory=list)
+    said: str = ""  # the last fault
 
     def look(self, tasks: int) -> Seen:
         """Ask all workers how they are, decide which are needed, and have missing ones placed."""
@@ -286,11 +297,18 @@ class Cluster:
             return
         except self.ray.exceptions.RayError as error:
             del self.known[name]
-            if before is None or not before.is_leaving:
-                self.faults.append(f"{name} was lost ({type(error).__name__})")
+            # one that was not needed has left between two looks; one with a fault has said so
+            if before is None or not (before.is_leaving or before.fault or not worker.is_needed):
+                self._say(f"{name} was lost ({type(error).__name__}: {_first_line(error)})")
             return
         if worker.answer.fault and (before is None or before.fault != worker.answer.fault):
-            self.faults.append(f"{name} cannot work: {worker.answer.fault}")
+            self._say(f"{name} cannot work: {worker.answer.fault}")
+
+    def _say(self, fault: str) -> None:
+        """Note a fault, unless it was the last one: a worker that cannot work is placed again and again."""
+        if fault != self.said:
+            self.faults.append(fault)
+        self.said = fault
 
     def _meet(self) -> None:
         """Get to know the workers that other servers, or an earlier driver, had placed."""

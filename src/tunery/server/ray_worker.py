@@ -16,12 +16,13 @@ from pathlib import Path
 
 from tunery import __version__, config
 from tunery.config import Shared
+from tunery.errors import FailedPrecondition
 from tunery.server.monitoring import start_logging
 from tunery.server.work import WorkerSettings, Working, working
 
-IDLE_SECONDS = 60.0  # that a worker stays which is idle and not needed
-ABANDONED_SECONDS = 30.0  # that a worker goes on which no server looks at
-TOLD_SECONDS = 10.0  # that a worker which cannot work stays, to say why and not to be replaced at once
+IDLE_SECONDS = 60.0  # how long an idle worker that is not needed stays
+ABANDONED_SECONDS = 120.0  # how long a worker goes on without hearing from a server, which may have to reconnect
+TOLD_SECONDS = 10.0  # how long a faulty worker stays, so that servers can read why
 
 _log = logging.getLogger("tunery.ray")
 
@@ -71,6 +72,8 @@ class TuningActor:
     def _run(self) -> None:
         try:
             start_logging("text")
+            if self._spec.version != __version__:
+                raise FailedPrecondition(f"This node has tunery {__version__}, the server {self._spec.version}.")
             os.environ["TUNERY_DEVICE"] = self._spec.device
             folder = node_folder(config.data_folder(), self._name)
             settings = WorkerSettings(folder, self._spec.default_base, self._spec.shared, self._spec.evaluates)

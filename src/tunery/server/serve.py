@@ -139,7 +139,7 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
         worker, executor = None, settings.executor(library)
         if settings.tunes and executor is None:
             worker = Worker(library, warm_base=warm_base, on_success=on_success, beside=answering.beside_tuning)
-        load = MachineLoad(lambda: [answering.child_pid, worker.child_pid if worker else None])
+        load = MachineLoad(lambda: [part.child_pid for part in (answering, worker, executor) if part is not None])
         accounts = Accounts(
             library.database,
             library.folder,
@@ -150,8 +150,6 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
         try:
             accounts.tidy()
             accounts.local_token.start()
-            if executor is not None:
-                executor.start()
             answering.start()
             load.start()
             if worker is not None:
@@ -160,6 +158,8 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
                 kind.start()
             if settings.evaluates:
                 evaluations.resume()
+            if executor is not None:
+                executor.start()
             yield Services(
                 library=library,
                 catalog=catalog,

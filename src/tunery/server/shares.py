@@ -34,7 +34,9 @@ REFUSALS_PER_SECOND, REFUSALS_AT_ONCE = 125.0, 500  # from one caller; five time
 UNKNOWN_PER_SECOND, UNKNOWN_AT_ONCE = 25.0, 200  # from all unknown callers at one address
 PROBES = frozenset({"/healthz", "/readyz"})  # never wait, since a server that is slow to answer is taken for dead
 BODY_BYTES = 64 * 1024  # of a refused body; each further part counts as one more refusal
-REPEAT_SECONDS = 0.1  # for which a refusal is repeated, even if there is room again: its Retry-After is ten times that
+REPEAT_SECONDS = (
+    0.1  # for which a refusal is repeated, even if there is room again: its Retry-After is fifty times that
+)
 CROWDED_SECONDS = 1.0  # after a refusal, during which only one call in REPEAT_SECONDS is checked
 # Requests of one caller that begin at a time: everything that is ready at once is handled before anybody else's next
 # step. Long requests give their place back, so that there may be more of them.
@@ -187,6 +189,10 @@ class _Reply:
     refused_at: float = 0.0
     _until: float = 0.0
 
+    def forget(self) -> None:
+        """Have the next call checked."""
+        self._until = 0.0
+
     def is_repeated(self) -> bool:
         """Return whether to send the reply again; from time to time, one call checks whether it is still right."""
         if time.monotonic() < self._until:
@@ -266,8 +272,11 @@ class Slowdown:
                 await self._app(scope, reply.counting(receive), reply.noting(send))
             if reply.messages:
                 _remember(self._replies, call, reply)
-            elif last is not None and time.monotonic() > last.refused_at + CROWDED_SECONDS:
-                self._replies.pop(call, None)
+            elif (known := self._replies.get(call)) is not None:
+                if reply.status == HTTPStatus.OK:
+                    known.forget()  # what was accepted has ended, so there is room for the next one
+                if time.monotonic() > known.refused_at + CROWDED_SECONDS:
+                    self._replies.pop(call, None)
             if not is_good and _is_known(scope):
                 _remember(self._good, credentials, None)
         if 400 <= reply.status < 500:  # one that has waited was counted as one

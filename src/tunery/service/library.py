@@ -514,12 +514,13 @@ class Library:
         code, message = (error.code, str(error)) if error else (None, None)
         if published is not None and self.store is not None:  # has to happen before a row names it
             self.store.put_folder(published.folder.relative_to(self.folder.path).as_posix(), published.folder)
-            self.store.note_added(published.folder, self.folder.models)
         with self.database.updating() as connection:
             if not tasks.finish(
                 connection, task, phase, progress, published=published, error_code=code, error_message=message
             ):
                 raise Fenced
+        if published is not None and self.store is not None:
+            self.store.note_added(published.folder, self.folder.models)
         self._drop_checkpoint(task)
         return self.get(task.tuned_model_id)
 

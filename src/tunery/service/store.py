@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import secrets
@@ -28,6 +29,7 @@ from tunery.types import TuningTask
 CACHE_BYTES = 50 * 10**9  # of adapters on this machine
 LOOK_SHARE = 0.05  # of these may be added between two looks at the whole cache, which takes seconds if it is large
 IN_USE_SECONDS = 600.0  # how long an adapter is kept after its last use: a question may still be waiting for it
+LOOK_AGAIN_SECONDS = 60.0  # after a look that found too much in use
 CHUNK_BYTES = 1 << 20
 
 CHECKPOINT, _ENDING = "checkpoint.safetensors", ".safetensors"  # `engine.tuner` writes it
@@ -53,7 +55,8 @@ class Store:
                 "The driver for object stores is not installed. Install it with: pip install 'tunery[store]'"
             ) from error
         self.url, self._cache_bytes, self._api = url, cache_bytes, obstore
-        self._added_bytes: int | None = None  # to the cache since the last look; None before the first
+        self._added_bytes = 0  # to the cache since the last look
+        self._look_by = 0.0  # monotonic time of the next look, however little was added
         self._counting = threading.Lock()
         try:
             self._store = from_url(url, mkdir=True) if url.startswith("file:") else from_url(url)
@@ -169,29 +172,33 @@ class Store:
         Others that add one meanwhile wait until there is room.
         """
         with self._counting:
-            added = None if self._added_bytes is None else self._added_bytes + _size(folder)
-            if is_due := added is None or added > LOOK_SHARE * self._cache_bytes:
-                self.trim(models)
-            self._added_bytes = 0 if is_due else added
+            self._added_bytes += _size(folder)
+            if self._added_bytes > LOOK_SHARE * self._cache_bytes or time.monotonic() > self._look_by:
+                try:
+                    is_within = self.trim(models)
+                except OSError as error:  # what was published or fetched counts; there is another look
+                    _log.warning("The cache %s was not trimmed: %s", models, error)
+                    is_within = False
+                self._added_bytes, self._look_by = 0, math.inf if is_within else time.monotonic() + LOOK_AGAIN_SECONDS
 
-    def trim(self, models: Path) -> None:
+    def trim(self, models: Path) -> bool:
         """
         Remove the least recently used adapters until the cache has room for what is added before the next look, but
-        none that are in use.
+        none that are in use; return whether there is that much room.
         """
         published = [path for task in _folders(models) for path in _folders(task) if not path.name.startswith(".")]
         sizes = {path: _size(path) for path in published}
         excess = sum(sizes.values()) - (1 - LOOK_SHARE) * self._cache_bytes
         for path in sorted(published, key=_last_use):
             if excess <= 0 or time.time() - _last_use(path) < IN_USE_SECONDS:
-                return
-            hidden = path.with_name(
-                f".{path.name}.partial"
-            )  # immediately invisible to readers, and removed by any sweep
+                break
+            # immediately invisible to readers, and removed by any sweep
+            hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
             with suppress(FileNotFoundError):
                 path.rename(hidden)
             shutil.rmtree(hidden, ignore_errors=True)
             excess -= sizes[path]
+        return excess <= 0
 
     def _delete(self, names: list[str]) -> None:
         if names:

@@ -141,7 +141,7 @@ def _next(has_leases: bool, *, is_named: bool, is_cancelled: bool) -> Iterator[S
         return
     is_suspected, other = _task.id.in_(_suspects()), tuning_tasks.alias()
     turn = select(func.max(other.c.start_time)).where(other.c.user_id == _task.user_id).scalar_subquery()
-    # "is not null" would read all waiting tasks
+    # for "is not null", SQLite would read all waiting tasks
     begun = mine.where(_task.start_time > _LONG_AGO).order_by(is_suspected, turn.nulls_first(), _task.number)
     if is_cancelled:  # with a checkpoint, so they were begun
         yield begun
