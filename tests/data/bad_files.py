@@ -285,14 +285,14 @@ _STRANGE_ENCODING = b'<?xml version="1.0" encoding="UTFp8"?><a/>'
 
 
 def _one_bad_row() -> list[BadFile]:
-    """Return files of every format with a single bad row: the first, one in the middle, or the last of sixty."""
+    """Return files of every format with a single bad row of sixty: the first, the last, or one between them."""
     faults = {
         "empty": (("question 7", ""), "empty", "output"),
         "long": (("x" * 40_001, "y"), "40,001 characters, limit 40,000", "text_input"),
     }
     found = []
     for fault, (bad, words, column) in faults.items():
-        for place in (0, 30, 59):
+        for place in (0, 10, 30, 45, 59):
             rows = [(f"question {number}", f"answer {number % 7}") for number in range(60)]
             rows[place] = bad
             for ending, (content, first_row) in _in_each_format(rows).items():
