@@ -80,7 +80,7 @@ PLACES = frozenset(
         "studio",
         "test_audit.py::test_a_source_that_cannot_be_reached_is_not_run",
         "test_config.py::test_a_settled_process_leaves_out_what_it_has_loaded",
-        "test_config.py::test_commands_look_more_seldom",
+        "test_config.py::test_commands_collect_less_often",
         "test_config.py::test_the_library_leaves_the_collector_alone",
         "test_docs.py::test_commands_of_the_readme_exist",
         "test_files.py::test_a_file_over_the_limit_of_the_process_is_a_full_disk",

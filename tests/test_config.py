@@ -15,7 +15,7 @@ def threshold_after(code: str) -> int:
     return int(done.stdout.splitlines()[-1])
 
 
-def test_commands_look_more_seldom() -> None:
+def test_commands_collect_less_often() -> None:
     command = "from tunery.cli.main import main\ntry: main(['--version'])\nexcept SystemExit: pass"
 
     assert threshold_after(command) > 10 * threshold_after("")

@@ -34,9 +34,8 @@ REFUSALS_PER_SECOND, REFUSALS_AT_ONCE = 125.0, 500  # from one caller; five time
 UNKNOWN_PER_SECOND, UNKNOWN_AT_ONCE = 25.0, 200  # from all unknown callers at one address
 PROBES = frozenset({"/healthz", "/readyz"})  # never wait, since a server that is slow to answer is taken for dead
 BODY_BYTES = 64 * 1024  # of a refused body; each further part counts as one more refusal
-REPEAT_SECONDS = (
-    0.1  # for which a refusal is repeated, even if there is room again: its Retry-After is fifty times that
-)
+# for which a refusal is repeated, even if there is room again, unless an answer ends: Retry-After is fifty times that
+REPEAT_SECONDS = 0.1
 CROWDED_SECONDS = 1.0  # after a refusal, during which only one call in REPEAT_SECONDS is checked
 # Requests of one caller that begin at a time: everything that is ready at once is handled before anybody else's next
 # step. Long requests give their place back, so that there may be more of them.
