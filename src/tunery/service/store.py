@@ -27,7 +27,7 @@ from tunery.files import MANIFEST, all_below, open_published, staging, sync, tem
 from tunery.types import TuningTask
 
 CACHE_BYTES = 50 * 10**9  # of adapters on this machine
-LOOK_SHARE = 0.05  # of these may be added between two looks at the whole cache, which takes seconds if it is large
+LOOK_SHARE = 0.05  # of these may be added between two looks at the whole cache: 0.15 s for each 1,000 adapters
 IN_USE_SECONDS = 600.0  # how long an adapter is kept after its last use: a question may still be waiting for it
 LOOK_AGAIN_SECONDS = 60.0  # after a look that found too much in use
 CHUNK_BYTES = 1 << 20
