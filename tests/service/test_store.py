@@ -130,7 +130,7 @@ def test_the_cache_keeps_what_was_used_last_within_its_bound(tmp_path: Path) -> 
 
 
 def test_the_whole_cache_is_looked_at_from_time_to_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once at first, then whenever a twentieth of its bound was added, since a look takes the longer the more adapters there are."""
+    """Once at first, then whenever a twentieth of its bound was added: a look reads every folder in it."""
     made(tmp_path / "models/task/1")
     size, looks = module._size(tmp_path / "models/task/1"), list[Path]()
     store = Store((tmp_path / "store").as_uri(), cache_bytes=100 * size)
