@@ -1,7 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { ApiError } from "./api/client";
-import { createPrompt, isChangedElsewhere, updatePrompt } from "./api/examples";
+import { createPrompt, deletePrompt, isChangedElsewhere, updatePrompt } from "./api/examples";
 import { type Draft, EMPTY, type Example, isEmpty, settingsOf } from "./draft";
 
 const KEY = "tunery-draft";
@@ -12,68 +12,84 @@ const COLUMNS = [
 ];
 
 type Saving = "nothing" | "saving" | "saved" | "unsaved" | "changedElsewhere";
-type Kept = { id: string; time: string; draft: Draft }; // the prompt that stores it, and its updateTime
+type Stored = { id: string; time: string }; // the prompt that stores a draft, and its updateTime
+
+// They outlive the page, which may be left and opened again while a save is under way. Another draft gets another
+// object, so a late save finds its own.
+let stored: Stored = { id: "", time: "" };
+let queue = Promise.resolve(); // one save at a time: the first creates the prompt, the others update it
 
 /**
  * The draft of a tuned model: stored in this tab at once, and on the server shortly after the last edit.
  * `keepsOnServer` is false while nobody is signed in; then only the tab stores it.
  */
 export function useDraft(keepsOnServer: boolean) {
-  const [{ id, time, draft }, setKept] = useState<Kept>(readKept);
-  const [saving, setSaving] = useState<Saving>(id ? "saved" : "nothing");
+  const [draft, setDraft] = useState(keptDraft);
+  const [saving, setSaving] = useState<Saving>(stored.id ? "saved" : "nothing");
   const [edits, setEdits] = useState(0);
   const client = useQueryClient();
-  const latest = useRef({ id, time, draft });
-  const queue = useRef(Promise.resolve()); // one save at a time: the first creates the prompt, the others update it
+  const latest = useRef(draft);
   useEffect(() => {
-    latest.current = { id, time, draft };
-    keep({ id, time, draft });
-  }, [id, time, draft]);
+    latest.current = draft;
+    keep({ ...stored, draft });
+  }, [draft]);
 
   const change = useCallback((part: Partial<Draft>) => {
-    setKept((before) => ({ ...before, draft: { ...before.draft, ...part } }));
+    setDraft((before) => ({ ...before, ...part }));
     setEdits((number) => number + 1);
     setSaving("saving");
   }, []);
   /** Store the draft as one of its own from now on. */
   const keepAsCopy = useCallback(() => {
-    setKept((before) => ({ ...before, id: "", time: "" }));
+    stored = { id: "", time: "" };
     setEdits((number) => number + 1);
     setSaving("saving");
   }, []);
   /** Replace the draft; `promptId` is the prompt that stores it, if any. */
   const replace = useCallback((next: Draft, promptId = "", updateTime = "") => {
-    setKept({ id: promptId, time: updateTime, draft: next });
+    stored = { id: promptId, time: updateTime };
+    setDraft(next);
     setSaving(promptId ? "saved" : "nothing");
-    setEdits(promptId || isEmpty(next) ? 0 : 1);
+    setEdits((number) => (promptId || isEmpty(next) ? 0 : number + 1));
   }, []);
+  /** Start empty, and delete the prompt that stores the draft, also one that is still being created. */
+  const discard = useCallback(() => {
+    const discarded = stored;
+    replace(EMPTY);
+    queue = queue.then(async () => {
+      if (discarded.id) await deletePrompt(discarded.id).catch(() => undefined);
+      void client.invalidateQueries({ queryKey: ["prompts"] });
+    });
+  }, [replace, client]);
 
   useEffect(() => {
     if (edits === 0) return;
+    const own = stored;
     const save = async () => {
+      if (own !== stored) return;
       if (!keepsOnServer) return setSaving("unsaved");
       try {
-        const known = latest.current;
-        const body = bodyOf(known.draft);
-        const saved = (known.id && (await updated(known, body))) || (await createPrompt(body));
-        const now = { id: saved.name.split("/")[1] ?? "", time: saved.updateTime };
-        if (latest.current.id === known.id) latest.current = { ...latest.current, ...now };
-        setKept((before) => (before.id === known.id ? { ...before, ...now } : before));
-        setSaving("saved");
+        const body = bodyOf(latest.current);
+        const prompt = (own.id && (await updated(own, body))) || (await createPrompt(body));
+        own.id = prompt.name.split("/")[1] ?? "";
+        own.time = prompt.updateTime;
         void client.invalidateQueries({ queryKey: ["prompts"] });
+        if (own !== stored) return;
+        keep({ ...own, draft: readKept().draft });
+        setSaving("saved");
       } catch (error) {
-        setSaving(isChangedElsewhere(error) ? "changedElsewhere" : "unsaved");
+        if (own === stored) setSaving(isChangedElsewhere(error) ? "changedElsewhere" : "unsaved");
       }
     };
-    const timer = setTimeout(() => (queue.current = queue.current.then(save)), PAUSE_MS);
+    const timer = setTimeout(() => (queue = queue.then(save)), PAUSE_MS);
     return () => clearTimeout(timer);
   }, [edits, keepsOnServer, client]);
 
-  return { id, draft, saving, change, replace, keepAsCopy };
+  return { id: stored.id, draft, saving, change, replace, discard, keepAsCopy };
 }
 
 /** The prompt after an update; undefined if it is gone, as after tuning in another tab. */
-async function updated({ id, time }: Kept, body: ReturnType<typeof bodyOf>) {
+async function updated({ id, time }: Stored, body: ReturnType<typeof bodyOf>) {
   try {
     return await updatePrompt(id, body, time);
   } catch (error) {
@@ -90,6 +106,16 @@ function bodyOf(draft: Draft) {
     rows: draft.examples.map(({ textInput, output }) => ({ cells: [textInput, output] })),
     tuning: { ...settingsOf(draft), isDraft: true },
   };
+}
+
+type Kept = Stored & { draft: Draft };
+
+/** The draft of this tab as the page opens. */
+function keptDraft(): Draft {
+  const { draft, ...of } = readKept();
+  const isUnknown = of.id !== stored.id && of.id !== ""; // after a reload
+  if (isUnknown || isEmpty(draft)) stored = of;
+  return draft;
 }
 
 function readKept(): Kept {

@@ -10,8 +10,9 @@ from typing import Any
 
 import openpyxl
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
+from tests.chaos.served import wait_until
 from tests.cli.conftest import runner
 from tests.data.test_corpus import FILES
 from tests.studio.accessibility import faults
@@ -333,3 +334,36 @@ def test_starting_over_asks_and_can_be_undone(ann: Visitor) -> None:
     expect(page.get_by_text("Draft saved", exact=True)).to_be_visible()
     drafts = [prompt for prompt in ann.call("GET", "prompts")["prompts"] if prompt["displayName"] == "Kept"]
     assert len(drafts) == 1
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["started over", "left and opened again"])
+def test_a_draft_is_stored_once_however_slow_its_first_save_is(ann: Visitor, leaves: bool) -> None:
+    """A draft whose prompt is still being created is started over or left; its prompt is deleted or found again."""
+    page = ann.goto("/new")
+    held: list[Route] = []
+    page.route("**/v1beta/prompts", lambda route: held.append(route) if _creates(route) else route.continue_())
+    ann.name("Slow")
+    ann.import_file("rows.csv", "\n".join(["text_input,output", *(f"{a},{b}" for a, b in ROWS)]).encode())
+    ann.use_rows()
+    wait_until(lambda: page.title() and held, 20)  # (Playwright hands a request over while it is asked something)
+    if leaves:
+        page.get_by_role("link", name="My Library").click()
+        page.get_by_role("link", name="New tuned model").first.click()
+        expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("Slow")
+        ann.name("Slow too")
+    else:
+        ann.press("Start over")
+        page.get_by_role("alertdialog").get_by_role("button", name="Start over").click()
+    with page.expect_response("**/v1beta/prompts"):
+        held.pop().continue_()
+    page.unroute("**/v1beta/prompts")
+    if not leaves:
+        ann.press("Undo")
+
+    expect(page.get_by_text("Draft saved", exact=True)).to_be_visible()
+    drafts = [prompt["displayName"] for prompt in ann.call("GET", "prompts")["prompts"]]
+    assert [name for name in drafts if name.startswith("Slow")] == ["Slow too" if leaves else "Slow"]
+
+
+def _creates(route: Route) -> bool:
+    return route.request.method == "POST"

@@ -3,7 +3,7 @@ import { Button } from "react-aria-components";
 import { useLocation, useSearch } from "wouter";
 import { useIsSignedIn, useLimits } from "../api/account";
 import { idOf, needsSignIn } from "../api/client";
-import { deletePrompt, useEstimate } from "../api/examples";
+import { useEstimate } from "../api/examples";
 import { useBaseModels, useCreate } from "../api/models";
 import { DraftOffer } from "../components/create/DraftOffer";
 import { EstimateCard, FormProblems, problemsOf } from "../components/create/EstimateCard";
@@ -16,7 +16,7 @@ import type { GridHandle } from "../components/grid/RowsGrid";
 import { ChangedElsewhere, ErrorNote, Page } from "../components/Page";
 import { askToSignIn, SignInNote } from "../components/SignIn";
 import { toast } from "../components/toasts";
-import { type Draft, EMPTY, isEmpty, requestOf, tunable } from "../draft";
+import { type Draft, isEmpty, requestOf, tunable } from "../draft";
 import { replaceByDraft, useDraftSource } from "../draftSource";
 import { type Filter, refusedRows, rowProblems, withoutRows } from "../rows";
 import { useDraft } from "../useDraft";
@@ -70,8 +70,7 @@ export function NewModel() {
       { body: requestOf(draft), id: draft.id },
       {
         onSuccess: (operation) => {
-          if (kept.id) void deletePrompt(kept.id).catch(() => undefined); // the model has the examples now
-          kept.replace(EMPTY);
+          kept.discard(); // the model has the examples now
           go(`/models/${idOf(operation.metadata.tunedModel)}`);
         },
         onError: (error) => needsSignIn(error) && askToSignIn(text.signIn.ended),
@@ -85,8 +84,7 @@ export function NewModel() {
     </span>
   );
   function startOver() {
-    if (kept.id) void deletePrompt(kept.id).catch(() => undefined);
-    kept.replace(EMPTY);
+    kept.discard();
     go("/new", { replace: true });
     toast(text.create.startedOver, { action: { label: text.create.undo, act: () => kept.replace(kept.draft) } });
   }
