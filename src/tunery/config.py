@@ -60,8 +60,19 @@ def default_base_model() -> str:
 
 
 def device() -> str:
-    """Return the device that computes: `$TUNERY_DEVICE`, such as cpu, cuda, cuda:1 or mps, by default cpu."""
+    """
+    Return the device that computes: `$TUNERY_DEVICE`, such as cpu, cuda, cuda:1, mps or auto, by default cpu.
+
+    auto is the graphics card if torch can compute on one, else the CPU.
+    """
     return os.environ.get("TUNERY_DEVICE") or "cpu"
+
+
+def choose_device(name: str | None) -> str | None:
+    """Let this process and its children compute on a device, as `$TUNERY_DEVICE` does; None changes nothing."""
+    if name is not None:
+        os.environ["TUNERY_DEVICE"] = name
+    return name
 
 
 def proof_python() -> str:

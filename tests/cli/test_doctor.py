@@ -254,7 +254,7 @@ def test_a_device_that_torch_cannot_use_is_wrong(run: Run, monkeypatch: pytest.M
     status, found = findings(run, "--port", free_port())
 
     assert (status, found["device"]["verdict"]) == (1, Verdict.ERROR)
-    assert "TUNERY_DEVICE is xpu:7" in found["device"]["text"]
+    assert "cannot compute on the device xpu:7, from --device or TUNERY_DEVICE" in found["device"]["text"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +34,18 @@ def test_an_answer_is_the_result(run: Run, tuned: str) -> None:
     assert first.output == second.output
     assert first.output.endswith("\n")
     assert first.said == ""
+
+
+def test_a_device_is_chosen(run: Run, tuned: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """auto finds one; a server does not start with one that torch does not know."""
+    monkeypatch.setenv("TUNERY_DEVICE", "cpu")  # put back after the test; the option sets it
+
+    done = run("generate", tuned, "7", "--max-output-tokens", "4", "--device", "auto")
+    chosen = os.environ["TUNERY_DEVICE"]
+    wrong = run("serve", "--device", "abacus")
+
+    assert (done.status, chosen, wrong.status) == (0, "auto", 1)
+    assert "cannot compute on the device abacus, from --device or TUNERY_DEVICE" in wrong.said
 
 
 def test_a_person_who_waited_for_the_model_hears_how_to_avoid_it(

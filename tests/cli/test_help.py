@@ -10,16 +10,19 @@ from tunery.cli.main import app
 
 TUNE = (
     "--base-model --id --display-name --description --epochs --batch-size"
-    " --learning-rate --learning-rate-multiplier --settings --weights --hold-out --seed --resume --server --json --yes"
+    " --learning-rate --learning-rate-multiplier --settings --weights --device --hold-out --seed --resume"
+    " --server --json --yes"
 )
-GENERATE = "--input --output --temperature --top-p --top-k --max-output-tokens --stop --seed --server --yes --json"
+GENERATE = (
+    "--input --output --temperature --top-p --top-k --max-output-tokens --stop --seed --device --server --yes --json"
+)
 GENERATE += " --input-column --sheet"
 GENERATE += " --json-schema --labels --none-below --constrain-to-training-outputs"
 READING = "--input-column --output-column --header-row --sheet --hidden-rows --encoding --delimiter"
 WANTED = {
     "tune": f"{TUNE} {READING}",
     "generate": GENERATE,
-    "decide": "--input --output --input-column --sheet --labels --question --questions --server --yes --json",
+    "decide": "--input --output --input-column --sheet --labels --question --questions --device --server --yes --json",
     "data preview": f"{READING} --json",
     "data check": f"{READING} --base-model --json",
     "data curve": f"{READING} --base-model --sizes --repeats --epochs --seed --json",
@@ -28,7 +31,7 @@ WANTED = {
     "models show": "--server --json",
     "models delete": "--server --yes",
     "models export": "--format --bits --to --prove --server --json",
-    "evaluate": f"{READING} --against --folds --rows --seed --server --json",
+    "evaluate": f"{READING} --against --folds --rows --seed --device --server --json",
     "rescue": f"{READING} --endpoint --model --to --style --key-variable --bearer --per-minute --json",
     "models next": "--server",
     "models card": "--server --json",
@@ -45,9 +48,9 @@ WANTED = {
     "bases remove": "--yes --json",
     "bases add": "--name --json",
     "bases export": "--to --json",
-    "serve": "--host --port --behind-tls-proxy --keys-may-tune --open --log-format --tuning"
+    "serve": "--host --port --behind-tls-proxy --keys-may-tune --open --log-format --tuning --device"
     " --executor --ray-address --ray-workers --ray-cpus --ray-gpus",
-    "worker": "--evaluation --log-format",
+    "worker": "--device --evaluation --log-format",
     "login": "--server --local --no-browser --print-token --print-env --days",
     "keys create": "--label --user --service-account --json",
     "keys list": "--json",

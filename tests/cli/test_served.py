@@ -136,6 +136,21 @@ def test_rows_of_a_file_are_evaluated_by_the_server(either: Run, data: Path) -> 
     assert {row["row"] for row in report["worst_rows"]} <= set(range(8, 22))
 
 
+@pytest.mark.parametrize("command", ["tune", "generate", "decide", "evaluate"])
+def test_a_device_is_not_chosen_for_a_server(
+    held: Run, data: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """The message says whose device computes, and how to start the server on another one."""
+    monkeypatch.setenv("TUNERY_DEVICE", "cpu")
+    arguments = {"tune": (data,), "evaluate": (TUNED,)}.get(command, (TUNED, "7"))
+
+    done = held(command, *arguments, "--device", "cuda:1")
+
+    assert done.status == 1
+    assert "does the work, on its own device" in done.said
+    assert "`tunery serve --device cuda:1`" in done.said
+
+
 def test_tuning_is_done_by_the_server(either: Run, data: Path) -> None:
     """Steps, curve and name are printed as for a task in the foreground."""
     done = either("tune", data, "--base-model", BASE, "--epochs", "2", "--hold-out", "10%", "--seed", "7")

@@ -39,5 +39,16 @@ def test_a_device_that_torch_cannot_use_is_named_with_what_to_do() -> None:
     """Before any weight is read."""
     assert chosen_device("cpu") == torch.device("cpu")
     for name in ("cuda:77", "abacus"):
-        with pytest.raises(InvalidArgument, match=rf"TUNERY_DEVICE is {name}, and torch .* cannot compute on it"):
+        with pytest.raises(InvalidArgument, match=f"cannot compute on the device {name}, from --device or TUNERY_DEV"):
             chosen_device(name)
+
+
+@pytest.mark.parametrize(("card", "found"), [(None, "cpu"), (torch.device("cuda"), "cuda")])
+def test_auto_is_the_graphics_card_that_torch_can_use(
+    monkeypatch: pytest.MonkeyPatch, card: torch.device | None, found: str
+) -> None:
+    """Else the processor."""
+    monkeypatch.setattr(
+        torch.accelerator, "current_accelerator", lambda check_available: card if check_available else 0
+    )
+    assert chosen_device("auto") == torch.device(found)

@@ -77,6 +77,13 @@ class Client:
             trust_env=urlsplit(self.address).hostname not in _LOOPBACK_NAMES,  # a proxy cannot reach this machine
         )
 
+    def other_device(self, chosen: str) -> InvalidArgument:
+        """Return the error for a device chosen by a command whose work is done by this server."""
+        return InvalidArgument(
+            f"--device {chosen}: the server at {self.address} does the work, on its own device. Leave out --device,"
+            f" or start that server with `tunery serve --device {chosen}`."
+        )
+
     def call(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: object = None) -> Document:
         """Return the reply to an API call; raise the error that the server answers with."""
         with self._connecting():

@@ -29,7 +29,7 @@ from tunery.cli.generate import (
     split_labels,
     write_answers,
 )
-from tunery.cli.terminal import ServerAddress, argument, option
+from tunery.cli.terminal import Device, ServerAddress, argument, option
 from tunery.cli.workplace import AnsweringModel, workplace
 from tunery.data.decisions import CHOICE, NOUL, read_questions
 from tunery.data.json_text import json_line
@@ -59,6 +59,7 @@ def decide(
     questions: Annotated[
         Path | None, option("JSON file of questions, as for POST /v1/systemone.", "none", metavar="FILE")
     ] = None,
+    device: Device = None,
     server: ServerAddress = None,
     yes: Overwriting = False,
     json: Annotated[bool, option("Print one JSON document.", "a line for each option", "--json")] = False,
@@ -67,7 +68,7 @@ def decide(
     require_inputs(text, input, output)
     asked = _asked(labels, question, questions)
     require_writable(output, input, (".jsonl",), yes=yes)
-    workplace(server).require_model(model)
+    workplace(server, device).require_model(model)
     table = None if input is None else input_table(input, input_column=input_column, sheet=sheet)
     rows = read_inputs(input) if input is not None and table is None else numbered(table)
     found, _ = found_model(model, server)

@@ -13,6 +13,7 @@ from typing import Annotated
 from tunery.cli import output, terminal
 from tunery.cli.terminal import (
     DataFile,
+    Device,
     Json,
     Reading,
     ServerAddress,
@@ -51,6 +52,7 @@ def evaluate(
         int, option("Maximum number of rows; if there are more, a sample is used.", MAX_ROWS, metavar="N")
     ] = MAX_ROWS,
     seed: Annotated[int, option("Seed for sampling rows.", 0, metavar="N")] = 0,
+    device: Device = None,
     server: ServerAddress = None,
     json: Json = False,
     *,
@@ -63,7 +65,7 @@ def evaluate(
     """
     if rows < 1:
         raise InvalidArgument("--rows must be at least 1.")
-    place = workplace(server)
+    place = workplace(server, device)
     place.require_model(model)
     request = _request(file, against, reading, rows, seed)
     with LiveLine() as live:

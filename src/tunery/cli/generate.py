@@ -18,7 +18,7 @@ import typer
 
 from tunery.cli import output as out
 from tunery.cli import terminal
-from tunery.cli.terminal import ServerAddress, argument, option
+from tunery.cli.terminal import Device, ServerAddress, argument, option
 from tunery.cli.workplace import AnsweringModel, workplace
 from tunery.data.encodings import decode
 from tunery.data.json_text import JsonError, json_line, jsonl_lines, loads
@@ -88,6 +88,7 @@ def generate(
     seed: Annotated[
         int, option("Seed for sampling; the same seed gives the same answers.", _DEFAULTS.seed, metavar="N")
     ] = _DEFAULTS.seed,
+    device: Device = None,
     server: ServerAddress = None,
     yes: Overwriting = False,
     json: Annotated[bool, option("Print one JSON document.", "the answer as it is generated", "--json")] = False,
@@ -106,7 +107,7 @@ def generate(
     _check(sampling, none_below, has_labels=labels is not None or may_be_labels)
     require_inputs(text, input, output)
     require_writable(output, input, _WRITTEN, yes=yes)
-    _require_model(model, server, must_be_tuned=bool(constrain_to_training_outputs))
+    _require_model(model, server, device, must_be_tuned=bool(constrain_to_training_outputs))
     table = None if input is None else input_table(input, output, input_column=input_column, sheet=sheet)
     rows = read_inputs(input) if input is not None and table is None else numbered(table)
     settings = sampling | {"constrain_to_training_outputs": constrain_to_training_outputs, "none_below": none_below}
@@ -146,9 +147,9 @@ def _suggest_server(loading_seconds: float) -> None:
         terminal.say(f"Loading the model took {loading_seconds:.0f} s; while `tunery serve` runs, it stays loaded.")
 
 
-def _require_model(name: str, server: str | None, *, must_be_tuned: bool) -> None:
+def _require_model(name: str, server: str | None, device: str | None, *, must_be_tuned: bool) -> None:
     """Raise why a model cannot answer, before anything is read or loaded."""
-    if not workplace(server).require_model(name) and must_be_tuned:
+    if not workplace(server, device).require_model(name) and must_be_tuned:
         raise InvalidArgument(f"--constrain-to-training-outputs is for tuned models; {name} is a base.")
 
 

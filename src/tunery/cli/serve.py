@@ -26,7 +26,7 @@ import typer
 
 from tunery import __version__, config
 from tunery.cli import output, terminal
-from tunery.cli.terminal import Json, option
+from tunery.cli.terminal import Device, Json, option
 from tunery.cli.workplace import fetched
 from tunery.errors import FailedPrecondition, FolderLocked, InvalidArgument, TuneryError
 from tunery.progress import wait_quietly
@@ -265,8 +265,9 @@ def _device(name: str, card: str | None) -> Finding:
     if name != "cpu":
         from tunery.engine.base import chosen_device
 
-        chosen_device(name)
-        return Finding("device", Verdict.OK, f"{name}, from TUNERY_DEVICE")
+        found = chosen_device(name)
+        chosen = name if name != "auto" else f"auto, which is {found}"
+        return Finding("device", Verdict.OK, f"{chosen}, from TUNERY_DEVICE")
     if card is None:
         return Finding("device", Verdict.OK, "CPU")
     from tunery.engine.base import graphics_card
@@ -392,6 +393,7 @@ def serve(
         bool,
         option("Accept API keys as ?key= too, not only in headers.", "accept them", "--keys-in-urls/--no-keys-in-urls"),
     ] = True,
+    device: Device = None,
     evaluation: Evaluates = True,
     tuning: Annotated[
         bool,
@@ -411,9 +413,8 @@ def serve(
 ) -> None:
     """Serve the Studio and the Gemini tuning API."""
     _require_place(config.data_folder(), host, port)
-    if executor is Executor.RAY and not tuning:
-        raise InvalidArgument("--no-tuning and --executor ray contradict each other; leave one of them out.")
-    ray = _ray(executor, ray_address, ray_workers, ray_cpus, ray_gpus)
+    _require_device(device)
+    ray = _ray(executor, tuning, ray_address, ray_workers, ray_cpus, ray_gpus)
     base = fetched(config.default_base_model())
     from tunery.server.monitoring import start_logging
     from tunery.server.serve import ServerSettings
@@ -457,7 +458,7 @@ def _require_place(folder: Path, host: str, port: int) -> None:
                 raise FailedPrecondition(f"Port {found.text}")
 
 
-def _ray(executor: Executor, address: str, workers: str, cpus: float, gpus: float) -> RaySettings | None:
+def _ray(executor: Executor, tunes: bool, address: str, workers: str, cpus: float, gpus: float) -> RaySettings | None:
     """
     Return the cluster that tunes; raises FailedPrecondition or InvalidArgument if it may not be used, before anything
     is loaded.
@@ -466,6 +467,8 @@ def _ray(executor: Executor, address: str, workers: str, cpus: float, gpus: floa
         if (workers, cpus, gpus) != (RAY_WORKERS, RAY_CPUS, RAY_GPUS):
             raise InvalidArgument("--ray-workers, --ray-cpus and --ray-gpus need --executor ray.")
         return None
+    if not tunes:
+        raise InvalidArgument("--no-tuning and --executor ray contradict each other; leave one of them out.")
     from tunery.server.ray_executor import RaySettings, require_ray
 
     settings = RaySettings.read(address, workers, cpus, gpus)
@@ -474,12 +477,14 @@ def _ray(executor: Executor, address: str, workers: str, cpus: float, gpus: floa
 
 
 def worker(
+    device: Device = None,
     evaluation: Evaluates = True,
     log_format: Annotated[
         LogFormat, option("Log format on standard error: text or json.", "text", metavar="FORMAT")
     ] = LogFormat.TEXT,
 ) -> None:
     """Tune for servers that share a database (TUNERY_DATABASE_URL)."""
+    _require_device(device)
     base = fetched(config.default_base_model())
     from tunery.server.monitoring import start_logging
     from tunery.server.work import WorkerSettings, work
@@ -488,6 +493,14 @@ def worker(
     start_logging(log_format)
     work(settings, _say_working)
     terminal.say("Stopped.")
+
+
+def _require_device(name: str | None) -> None:
+    """Raise InvalidArgument if torch cannot compute on a chosen device, before anything is served."""
+    if name not in (None, "cpu", "auto"):
+        from tunery.engine.base import chosen_device
+
+        chosen_device(str(name))
 
 
 def _say_working() -> None:

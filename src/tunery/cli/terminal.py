@@ -23,7 +23,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from tunery import progress
+from tunery import config, progress
 from tunery.progress import columns as columns
 from tunery.progress import harmless as harmless
 from tunery.progress import say as say
@@ -177,7 +177,14 @@ class Interrupts:
         _thread.interrupt_main(signal.SIGINT)
 
 
-def option(text: str, default: object, *names: str, metavar: str | None = None, variable: str | None = None) -> Any:
+def option(
+    text: str,
+    default: object,
+    *names: str,
+    metavar: str | None = None,
+    variable: str | None = None,
+    callback: Callable[[Any], Any] | None = None,
+) -> Any:
     """Declare an option; pass `names` only if they do not follow from the parameter."""
     return typer.Option(
         *names,
@@ -186,6 +193,7 @@ def option(text: str, default: object, *names: str, metavar: str | None = None, 
         metavar=metavar,
         envvar=variable,
         show_envvar=False,
+        callback=callback,
     )
 
 
@@ -212,6 +220,16 @@ HoldOut = Annotated[
         "Rows to hold out to find out whether tuning helped, such as 12 or 10%.",
         "10%, at least 20, of 100 or more rows; 3 folds after tuning with 20 to 99 rows",
         metavar="ROWS",
+    ),
+]
+Device = Annotated[
+    str | None,
+    option(
+        "Device that computes: cpu, cuda, cuda:1, mps, or auto for a graphics card if torch can use one.",
+        "TUNERY_DEVICE, else cpu",
+        "--device",
+        metavar="DEVICE",
+        callback=config.choose_device,
     ),
 ]
 WeightsChoice = Annotated[

@@ -23,6 +23,7 @@ from tunery.cli.output import Plan
 from tunery.cli.terminal import (
     INTERRUPTED,
     DataFile,
+    Device,
     HoldOut,
     Interrupts,
     LearningRate,
@@ -81,6 +82,7 @@ def tune(
         float | None, option("Factor for the default learning rate.", 1, metavar="X")
     ] = None,
     weights: WeightsChoice = WeightFormat.AUTO,
+    device: Device = None,
     hold_out: HoldOut = None,
     seed: Annotated[int | None, option("Seed for the row order and the initial weights.", 0, metavar="N")] = None,
     settings: SettingsChoice = Settings.PAGE,
@@ -108,7 +110,7 @@ def tune(
         "seed": seed,
     }
     names = {"id": id, "display_name": display_name, "description": description}
-    place = workplace(server)
+    place = workplace(server, device)
     _require_free(id, place)
     plan = _plan(file, reading, names, given, place, with_folds=verdict, fits_data=settings is Settings.AUTO)
     needed = _estimated(plan, place)

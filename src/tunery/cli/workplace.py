@@ -144,9 +144,11 @@ class Workplace(Protocol):
     def revoke(self, key: str) -> None: ...
 
 
-def workplace(server: str | None) -> Workplace:
+def workplace(server: str | None, device: str | None = None) -> Workplace:
     """Return the server in --server or $TUNERY_SERVER, else the one that owns the data folder, else the folder."""
     client = named_server(server) or holding_server(config.data_folder())
+    if client and device:
+        raise client.other_device(device)
     return Here() if client is None else There(client)
 
 

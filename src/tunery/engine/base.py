@@ -183,14 +183,20 @@ _HOPELESS_ROUNDS, _HOPELESS_GAIN = 2, 0.5  # emulated bfloat16 takes 80 ms per r
 
 
 def chosen_device(name: str) -> torch.device:
-    """Return a device by its name; raises InvalidArgument, saying what to do, if torch cannot compute on it."""
+    """
+    Return a device by its name; auto is the graphics card if torch can compute on one, else the CPU.
+
+    Raises InvalidArgument, saying what to do, if torch cannot compute on it.
+    """
+    if name == "auto":
+        return torch.device(torch.accelerator.current_accelerator(check_available=True) or "cpu")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).add_(1).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InvalidArgument(
-            f"TUNERY_DEVICE is {name}, and torch {torch.__version__} cannot compute on it:"
-            f" {str(error).splitlines()[0]} Install a build of torch for this device, or unset TUNERY_DEVICE."
+            f"torch {torch.__version__} cannot compute on the device {name}, from --device or TUNERY_DEVICE:"
+            f" {str(error).splitlines()[0]} Install a build of torch for this device, or choose cpu."
         ) from error
     return device
 
