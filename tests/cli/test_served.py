@@ -146,7 +146,7 @@ def test_a_device_is_not_chosen_for_a_server(
 
     done = held(command, *arguments, "--device", "cuda:1")
 
-    assert done.status == 1
+    assert done.status == 13
     assert "does the work, on its own device" in done.said
     assert "`tunery serve --device cuda:1`" in done.said
 

@@ -196,7 +196,7 @@ def chosen_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InvalidArgument(
             f"torch {torch.__version__} cannot compute on the device {name}, from --device or TUNERY_DEVICE:"
-            f" {str(error).splitlines()[0]} Install a build of torch for this device, or choose cpu."
+            f" {str(error).splitlines()[0].rstrip('.')}. Install a build of torch for this device, or choose cpu."
         ) from error
     return device
 
