@@ -1,24 +1,26 @@
 """
-The model: token ids to hidden states, layer by layer, and the backward pass.
+A decoder layer, forward and backward, and the embedding; `network` loops over the layers and has the last norm.
 
     h = x + r · after(O(attention(turned(Q n), turned(K n), V n)))        n = before(x)
     y = h + r · after(down(act(gate m) · up m))                           m = before(h)
 
 `before` and `after` are norms, or nothing; `r` is 1 in most families. The first half, the mixer, is the only one where
-a token reads others. In some layers it is a short convolution, O(C n · mixed(B n · X n)), where `mixed` adds up a few
-tokens with a weight for each feature. In parallel families both halves read x: y = x + first half(x) + second half(x).
-The low-rank part of an adapter is added to every product.
+a token reads others. In some layers it is a short convolution, O(C n · mixed(B n · X n)), with two gates B and C, where
+`mixed` adds up a few tokens with a weight for each feature. In parallel families both halves read x:
+y = x + first half(x) + second half(x). The low-rank part of an adapter is added to every product.
 
-The backward pass is written by hand. A product with the weight W `[out, in]` hands `grad · W` back, and the low-rank
-part in it:
+The backward pass is written by hand. A product with the weight W `[out, in]` passes `grad · W` back, to which the
+adapter adds its own part. `before'(g)` is the gradient of the norm's input, given the gradient g of its output:
 
     dh = dy + before'(d gate · W_gate + d up · W_up)           d gate, d up from after'(r · dy) · W_down
     dx = dh + before'(dQ · W_Q + dK · W_K + dV · W_V)          dQ, dK, dV from after'(r · dh) · W_O
 
-A layer saves its products, the inputs of products and the statistics of norms; activations, and attention weights of
-long blocks, are computed again. The gradients of an adapter's weights are added directly to their places. Frozen
-weights have none, and neither has the input of the first layer. In shapes, `T` stands for tokens, `H` for features of
-the residual stream, `D` for features of a head.
+In parallel families, the first half gets dy instead of dh. A layer saves the inputs of its products, gate, up and the
+statistics of norms; activations, `act(gate m) · up m` and attention weights of long blocks are computed again, which
+costs less than keeping them. The gradients of an adapter's weights are added directly to their places. Frozen
+weights have none, and neither has the input of the first layer, which comes from the frozen embedding. In shapes, `T`
+stands for tokens, of which the last layer has only the wanted ones from O on, `H` for features of the residual stream,
+and `D` for features of a head.
 """
 
 from __future__ import annotations
@@ -80,8 +82,8 @@ class Pass:
     """
     What all layers of a pass share: which rows see which, how heads are rotated, and which rows use which adapter.
 
-    `wanted` are the numbers of the rows needed from the last layer, without repeats, all if None; after its mixer, the
-    others are not computed.
+    `wanted` are the numbers of the rows needed from the last layer, without repeats, all if None; the others are not
+    computed from its product O on. `growth` makes attention sharper at later positions.
     """
 
     spec: DecoderSpec
@@ -97,14 +99,20 @@ class Pass:
         return self.wanted if number == len(self.weights.layers) - 1 else None
 
 
+# of a norm: 1 / sqrt(mean(x²) + ε), or the mean and 1 / standard deviation for LayerNorm
+Statistics = tuple[Tensor, ...]
+
+
 class Kept(NamedTuple):
     """
     What a layer saves for its backward pass: its input, the input of its feed-forward half, and the values of both
     halves.
 
-    In all of them, `rows` `[T, H]` are the normed input, `norm` and `after` the statistics of the norms before and
-    after the half, and `output` is the last product, which is overwritten unless a norm after it reads it again.
-    `narrow`, `output_narrow` and `down_narrow` are the inner values of low-rank products (rows · Aᵀ).
+    In `AttentionKept`, `ConvolutionKept` and `FeedKept`, `rows` `[T, H]` are the normed input, and `norm` and `after`
+    the statistics of the norms before and after the half. `output` is the last product; `forward` may overwrite it,
+    because only a norm after it reads it again, and then the half added the norm's own output. `narrow`,
+    `output_narrow` and `down_narrow` are the inner values of low-rank products (rows · Aᵀ); layers that read the same
+    rows share one.
     """
 
     x: Tensor
@@ -130,7 +138,8 @@ class ConvolutionKept(NamedTuple):
 class AttentionKept(NamedTuple):
     """
     `unnormed` `[T, heads + key heads, D]` are the query and key heads, saved if they are normed, and `head_norm` the
-    statistics; `attended` are keys, values and weights as `attention_gradient` takes them; `answer` is what O reads.
+    statistics; `attended` are keys, values and attention weights as `attention_gradient` takes them; `answer` is what O
+    reads.
     """
 
     rows: Tensor
@@ -158,11 +167,6 @@ class FeedKept(NamedTuple):
     after: Statistics
 
 
-Statistics = tuple[
-    Tensor, ...
-]  # of a norm: 1 / sqrt(mean(x²) + ε), or the mean and 1 / standard deviation for LayerNorm
-
-
 def begin(
     spec: DecoderSpec,
     weights: DecoderWeights,
@@ -187,7 +191,11 @@ def _growth(factor: float, tokens: int, positions: Tensor) -> Tensor:
 
 
 def angles(rotation: Rotation, positions: Tensor, dtype: torch.dtype) -> Turn:
-    """Return cosines and sines `[T, W]` of positions `[T]`, computed in float32."""
+    """
+    Return cosines and sines `[T, W]` of positions `[T]`, computed in float32.
+
+    One position beyond the limit gives all of them the long frequencies, as in transformers.
+    """
     frequencies = rotation.frequencies
     if rotation.long is not None and len(positions) and int(positions.max()) >= rotation.limit:
         frequencies = rotation.long
@@ -226,14 +234,10 @@ def backward(run: Pass, grad: Tensor, kept: Kept, number: int, places: LayerPlac
 
     `grad` is the gradient of the output of `forward`. All rows use the same adapter, in the only group of the pass.
     """
-    pairs = run.groups[0].layers[number]
-    feed_grad = _feed_gradient(run, grad, kept, number, pairs, places)
-    if run.spec.is_parallel:
-        stream_grad = grad + feed_grad
-        mixer_grad = _mixer_gradient(run, grad, kept, number, pairs, places)
-    else:
-        stream_grad = feed_grad.add_(grad)
-        mixer_grad = _mixer_gradient(run, stream_grad, kept, number, pairs, places)
+    (group,) = run.groups
+    pairs = group.layers[number]
+    stream_grad = _feed_gradient(run, grad, kept, number, pairs, places).add_(grad)
+    mixer_grad = _mixer_gradient(run, grad if run.spec.is_parallel else stream_grad, kept, number, pairs, places)
     if mixer_grad is None:
         return None
     wanted = run.wanted_of(number)
@@ -253,7 +257,7 @@ def _attention_half(run: Pass, x: Tensor, number: int, wanted: Tensor | None) ->
     # (heads, T, D) and (key heads, T, D)
     query, key = turned[:, : spec.heads].transpose(0, 1), turned[:, spec.heads :].transpose(0, 1)
     value = heads[:, -spec.key_heads :].transpose(0, 1).contiguous()  # (key heads, T, D)
-    seen, *attended = run.layout.attend(number, query, key, value, part.rule)
+    seen, *attended = run.layout.attend(number, query, key, value, part.rule)  # seen: (T, heads, D)
     answer = seen.reshape(len(x), -1)  # (T, heads · D)
     answer = answer if wanted is None else answer[wanted]
     output = layer.output(answer)  # (T, H), of the last layer (wanted, H)
@@ -309,7 +313,8 @@ def _feed_gradient(run: Pass, grad: Tensor, kept: Kept, number: int, pairs: Laye
     if up is None:
         grads: Sequence[Tensor] = (activation.gradient(grad_product, gate),)
     else:
-        grads = activation.gradient(up * grad_product, gate), grad_product.mul_(active)
+        gate_grad = activation.gradient(up * grad_product, gate)
+        grads = gate_grad, grad_product.mul_(active)
     if len(grads) > len(layer.wide):  # gate and up are a single product
         grads = (torch.cat(tuple(grads), 1),)
     grad_rows = grads[0] @ layer.wide[0].weight  # (T, H)
@@ -325,7 +330,7 @@ def _mixer_gradient(
     """Return the gradient of a layer's input through its attention or convolution, None for the first layer."""
     layer, own = run.weights.layers[number], kept.mixer
     grad = _after_gradient(run.spec, grad, own.output, layer.norms.after_mixer, own.after)
-    grad_answer = grad @ layer.output.weight  # (T, heads · D)
+    grad_answer = grad @ layer.output.weight  # (T, heads · D), of a convolution (T, H)
     _add_gradient(pairs.output, own.answer, own.output_narrow, (grad,), grad_answer, places.output)
     wanted = run.wanted_of(number)
     if wanted is not None:
@@ -355,14 +360,13 @@ def _attention_gradient(run: Pass, grad_answer: Tensor, own: AttentionKept, numb
     spec, layer, part = run.spec, run.weights.layers[number], run.spec.layers[number]
     assert isinstance(run.layout, PackedLayout)
     grad_seen = grad_answer.view(len(grad_answer), spec.heads, -1)
-    gradients = attention_gradient(grad_seen, own.query, *own.attended, layout=run.layout, rule=part.rule)
-    # (T, heads + key heads, D)
-    grad_turned = torch.cat([gradient.transpose(0, 1) for gradient in gradients[:2]], 1)
+    query, key, value = attention_gradient(grad_seen, own.query, *own.attended, layout=run.layout, rule=part.rule)
+    grad_turned = torch.cat((query.transpose(0, 1), key.transpose(0, 1)), 1)  # (T, heads + key heads, D)
     if run.growth is not None:
         grad_turned[:, : spec.heads] *= run.growth
     grad_turned = _turned_back(spec, grad_turned, run.turns[part.rotation])
     grad_heads = _heads_norm_gradient(spec, grad_turned, own, layer)
-    return _side_by_side(spec, torch.cat((grad_heads, gradients[2].transpose(0, 1)), 1))
+    return _side_by_side(spec, torch.cat((grad_heads, value.transpose(0, 1)), 1))
 
 
 def _add_low_rank(run: Pass, number: int, place: int, rows: Tensor, outputs: Sequence[Tensor]) -> Tensor | None:
@@ -391,8 +395,8 @@ def _add_gradient(
     into: Sequence[Pair],
 ) -> None:
     """
-    Add the gradients of the pairs of a place to `into`, and the part of the low-rank products in the gradient of their
-    input to `total` `[T, in]`, which the caller goes on with; `grads` are those of their outputs.
+    Add the gradients of the pairs of a place to `into`, and the adapter's part of the gradient of their input to
+    `total` `[T, in]`, which already has that of the frozen product; `grads` are those of their outputs.
     """
     if pairs is not None and narrow is not None:
         pairs.add_gradient(rows, narrow, grads, total, into)
@@ -401,7 +405,7 @@ def _add_gradient(
 def _by_head(spec: DecoderSpec, together: Tensor) -> Tensor:
     """Return `[T, heads + 2 · key heads, D]`: query, key and value heads."""
     tokens = len(together)
-    if spec.is_interleaved:  # (T, heads, 3, D): query, key and value of a head are adjacent
+    if spec.is_interleaved:  # (T, heads, 3, D): query, key and value of a head are adjacent, so none is shared
         return together.view(tokens, spec.heads, 3, -1).transpose(1, 2).reshape(tokens, 3 * spec.heads, -1)
     return together.view(tokens, spec.heads + 2 * spec.key_heads, -1)
 
@@ -416,7 +420,8 @@ def _side_by_side(spec: DecoderSpec, heads: Tensor) -> Tensor:
 
 def _heads_normed(spec: DecoderSpec, heads: Tensor, layer: LayerWeights) -> tuple[Tensor, Sequence[Statistics]]:
     """
-    Norm query and key heads `[T, heads + key heads, D]`, each head by itself, or all queries and all keys together.
+    Norm query and key heads `[T, heads + key heads, D]`: each head by itself, by one norm whose scale is
+    `[heads + key heads, D]`, or all queries together and all keys together, by a norm each.
     """
     norm = layer.head_norm
     if norm is None:
@@ -425,8 +430,8 @@ def _heads_normed(spec: DecoderSpec, heads: Tensor, layer: LayerWeights) -> tupl
         output, statistics = normed(heads, norm)
         return output, (statistics,)
     parts = torch.split(heads, [spec.heads, spec.key_heads], 1)
-    outputs, found = zip(*(normed(part.flatten(1), own) for part, own in zip(parts, norm, strict=True)), strict=True)
-    return torch.cat(outputs, 1).view(heads.shape), found
+    (queries, of_queries), (keys, of_keys) = (normed(x.flatten(1), one) for x, one in zip(parts, norm, strict=True))
+    return torch.cat((queries, keys), 1).view(heads.shape), (of_queries, of_keys)
 
 
 def _heads_norm_gradient(spec: DecoderSpec, grad: Tensor, kept: AttentionKept, layer: LayerWeights) -> Tensor:
@@ -446,8 +451,8 @@ def _turned(spec: DecoderSpec, heads: Tensor, turn: Turn | None) -> Tensor:
     """
     Rotate query and key heads `[T, heads + key heads, D]`.
 
-    Where neighbours are turned, the numbers of a head are put into halves first, and all of them are turned; scores do
-    not depend on their order.
+    Families that turn neighbours turn whole heads. Their numbers are put into halves first and stay there: scores do
+    not depend on the order.
     """
     if turn is None:
         return heads
@@ -538,7 +543,7 @@ def rotated_back(grad: Tensor, turn: Turn) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """An activation and its gradient, a function of the gradient of the output and the input."""
+    """An activation and its gradient: (gradient of the output, input) → gradient of the input."""
 
     function: Callable[[Tensor], Tensor]
     gradient: Callable[[Tensor, Tensor], Tensor]
