@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -26,8 +26,8 @@ _numbers = count()
 class Postgres:
     """A running server; `url` makes a new, empty database, or a copy of another one."""
 
-    def __init__(self, socket_folder: Path) -> None:
-        self._socket_folder = socket_folder
+    def __init__(self, socket_folder: Path, begin: Callable[[], subprocess.Popen[bytes]]) -> None:
+        self._socket_folder, self._begin = socket_folder, begin
         self._admin = create_engine(self._url("postgres", "postgresql+psycopg"), isolation_level="AUTOCOMMIT")
 
     def url(self, template: str | None = None) -> str:
@@ -43,8 +43,27 @@ class Postgres:
         with self._admin.connect() as connection:
             connection.exec_driver_sql(f"DROP DATABASE {url.partition('@/')[2].partition('?')[0]} WITH (FORCE)")
 
-    def close(self) -> None:
+    def restart(self) -> None:
+        """Let the server die in the middle of its work, as in a crash, and start it again."""
+        self._server.send_signal(signal.SIGQUIT)
+        self._server.wait()
         self._admin.dispose()
+        self.start()
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        self._server = self._begin()
+        _wait(self, self._server)
+
+    def close(self) -> None:
+        """Stop the server without waiting for its connections to be closed."""
+        self._admin.dispose()
+        self._server.send_signal(signal.SIGINT)
+        try:
+            self._server.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._server.send_signal(signal.SIGQUIT)  # at once, without writing anything
+            self._server.wait()
 
     def _url(self, database: str, scheme: str = "postgresql") -> str:
         return f"{scheme}://postgres@/{database}?host={self._socket_folder}"
@@ -90,22 +109,19 @@ def serving_postgres(*, is_safe: bool = False, address: str | None = None) -> It
         if address is not None:
             with (data / "pg_hba.conf").open("a") as rules:
                 rules.write(f"host all all {address}/24 trust\n")
-        with (Path(folder) / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [place / "postgres", f"-D{data}", *options], user=as_user, cwd=folder, stderr=log, stdout=log
-            )
-        running = Postgres(Path(folder))
+
+        def begin() -> subprocess.Popen[bytes]:
+            with (Path(folder) / "log").open("ab") as log:
+                return subprocess.Popen(
+                    [place / "postgres", f"-D{data}", *options], user=as_user, cwd=folder, stderr=log, stdout=log
+                )
+
+        running = Postgres(Path(folder), begin)
         try:
-            _wait(running, server)
+            running.start()
             yield running
         finally:
             running.close()
-            server.send_signal(signal.SIGINT)  # does not wait for its connections to be closed
-            try:
-                server.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                server.send_signal(signal.SIGQUIT)  # at once, without writing anything
-                server.wait()
 
 
 def _wait(running: Postgres, server: subprocess.Popen[bytes]) -> None:
