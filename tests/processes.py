@@ -22,6 +22,7 @@ PLACES = frozenset(
         "acceptance",
         "chaos",
         "benchmarks/test_decode.py::test_contenders_give_equal_answers",
+        "benchmarks/test_department.py",
         "benchmarks/test_speed.py::test_contenders_agree_on_the_loss_of_each_epoch",
         "benchmarks/test_start.py::test_waits_for_the_first_step",
         "cli/test_backup.py",

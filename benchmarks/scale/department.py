@@ -43,7 +43,7 @@ from tunery.types import DataFacts, Phase, State, TunedModel, TuningExample, Tun
 SERVERS, USERS = 3, 50
 TRY_AGAIN_SECONDS = 1.0
 AUDIT_SECONDS = 300.0
-TICK_SECONDS = 0.1  # questions of this time are asked together
+TICK_SECONDS = 0.5  # questions of this time are asked together
 DRAIN_HOURS = 3.0  # after the last task was added, all must have ended
 CONFIG = "adapter_config.json"
 
@@ -202,6 +202,8 @@ class Department:
 
     def _ask(self, model_ids: list[str], first: int) -> None:
         """Ask a server, and the next ones for what has no answer yet."""
+        if not model_ids:
+            return
         for server in self.servers[first:] + self.servers[:first]:
             answers: dict[str, str] = {}
             with suppress(Unavailable):

@@ -16,7 +16,7 @@ import pytest
 from tests.chaos import trainer
 from tests.chaos.served import wait_until
 from tests.service.samples import a_request
-from tunery.errors import NotFound
+from tunery.errors import NotFound, Unavailable
 from tunery.service import worker as module
 from tunery.service.library import Library
 from tunery.service.process import Channel
@@ -130,6 +130,29 @@ def test_an_error_of_the_loop_does_not_leave_the_child_waiting(
     model = created(library)
     with working(library):
         wait_until(is_in(library, model, Phase.SUCCEEDED))
+
+
+@pytest.mark.parametrize("library", ["postgres"], indirect=True)
+@pytest.mark.parametrize("call", ["heartbeat", "finish"])
+def test_a_shared_database_that_restarts_ends_no_job(
+    library: Library, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """A report that cannot be written for a moment is written a little later, by the same claim."""
+    monkeypatch.setattr(module, "TRY_AGAIN_SECONDS", 0.01)
+    write, calls = getattr(Library, call), iter(range(1_000_000))
+
+    def failing(self: Library, *arguments: Any, **options: Any) -> Any:
+        if next(calls) in (0, 1, 4):
+            raise Unavailable("The database is being restarted.")
+        return write(self, *arguments, **options)
+
+    monkeypatch.setattr(Library, call, failing)
+    model = created(library)
+    with working(library):
+        wait_until(is_in(library, model, Phase.SUCCEEDED))
+
+    assert library.find(model.id).task.claim_number == 1
+    assert next(calls) > 2
 
 
 def test_successes_are_told_and_nothing_else(library: Library) -> None:

@@ -33,6 +33,7 @@ STOP_SECONDS = 8.0  # for writing a checkpoint when the server stops
 LEAVE_SECONDS = 0.5  # for an idle child
 RENEW_SECONDS = tasks.LEASE_SECONDS / 3  # between two renewals of a lease in a shared database
 GIVE_UP_SECONDS = tasks.LEASE_SECONDS * 2 / 3  # without a renewal, since another worker may soon take the task
+TRY_AGAIN_SECONDS = 0.5  # between two tries of a call while the shared database or the store cannot be reached
 COPY_SECONDS = 10.0  # between two copies of a checkpoint to the store
 LOOK_SECONDS = 1.0  # between two checks for tasks that nobody announced
 BACKOFF_SECONDS = (1.0, 5.0, 30.0, 120.0)
@@ -327,10 +328,18 @@ class Worker:
         self._note_losses(task, call)
         if isinstance(call, Beat):
             self._usage = call.usage
-        try:
-            return Reply(answer(self._library, model, task, call))
-        except TuneryError as error:
-            return Reply(error=error)
+        give_up = time.monotonic() + GIVE_UP_SECONDS
+        while True:
+            try:
+                return Reply(answer(self._library, model, task, call))
+            except Unavailable as error:
+                # a shared database or store that restarts must not end the jobs of all workers; the lease protects them
+                is_over = self._is_cut_off or self._is_stopping.is_set() or time.monotonic() > give_up
+                if is_over or not self._library.database.is_shared:
+                    return Reply(error=error)
+            except TuneryError as error:
+                return Reply(error=error)
+            self._is_stopping.wait(TRY_AGAIN_SECONDS)
 
     def _end(self, task: TuningTask, error: TuneryError | None) -> None:
         if error is not None:
