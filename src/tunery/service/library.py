@@ -585,7 +585,7 @@ class Library:
     def waiting_tasks(self, user_id: str) -> tuple[int, int]:
         """Return how many tasks are waiting, and how many of them belong to a user."""
         with self.database.reading() as connection:
-            return tasks.tasks_by_phase(connection)[Phase.QUEUED], tasks.waiting_of(connection, user_id)
+            return tasks.waiting(connection, user_id)
 
     def sweep(self) -> None:
         """

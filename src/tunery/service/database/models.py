@@ -72,6 +72,7 @@ _MODEL_COLUMNS = {column.name: f"model_{column.name}" for column in tuned_models
 # rows.
 _SNAPSHOT = struct.Struct("<IIdd")
 
+MAX_NAMES = 1000  # among which a similar name is looked for
 MAX_PERMISSIONS = 1000  # of a tuned model; they are all read with every request for it
 PAGE_SNAPSHOT_BYTES = 24 * 50_000  # of a page of models: 6 MB as JSON
 PAGE_PROMPT_BYTES = 8 << 20  # of the documents that are read for a page of prompts
@@ -178,9 +179,10 @@ def list_page(
 
 
 def list_names(connection: Connection) -> list[tuple[str, str]]:
-    """Return id and display name of every tuned model, newest first."""
+    """Return id and display name of the newest tuned models, MAX_NAMES at most."""
     joined = select(tuned_models.c.id, tuned_models.c.display_name).join(tuning_tasks)
-    return [(row.id, row.display_name) for row in connection.execute(joined.order_by(tuning_tasks.c.number.desc()))]
+    newest = joined.order_by(tuning_tasks.c.number.desc()).limit(MAX_NAMES)
+    return [(row.id, row.display_name) for row in connection.execute(newest)]
 
 
 def list_on_bases(connection: Connection) -> list[tuple[str, str, str, bool]]:
@@ -330,7 +332,8 @@ def given_to(caller: Caller, roles: Iterable[Role]) -> Select[tuple[str]]:
 
 def given_to_everyone() -> Select[tuple[str]]:
     """Return a query for the ids of tuned models that everyone may use."""
-    return select(permissions.c.tuned_model_id).where(permissions.c.grantee_type == GranteeType.EVERYONE)
+    is_everyone = and_(permissions.c.grantee_type == GranteeType.EVERYONE, permissions.c.grantee == "")
+    return select(permissions.c.tuned_model_id).where(is_everyone)
 
 
 def _key(model_id: str, grantee_type: GranteeType, grantee: str | None) -> dict[str, str]:

@@ -139,6 +139,7 @@ tuned_models = Table(
     # id of the tuned model whose examples and settings it repeats, perhaps changed; that model may have been deleted
     Column("tuned_again_from", Text),
     one_of("state", State),
+    Index(None, "display_name"),  # a model that is named by it
 )
 
 permissions = Table(
@@ -153,6 +154,7 @@ permissions = Table(
     one_of("grantee_type", ("USER", "GROUP", "EVERYONE")),
     one_of("role", ("OWNER", "WRITER", "READER")),
     UniqueConstraint("tuned_model_id", "grantee_type", "grantee"),
+    Index(None, "grantee_type", "grantee", "tuned_model_id"),  # the models a caller may see
 )
 
 tuning_tasks = Table(
@@ -208,6 +210,7 @@ tuning_tasks = Table(
     Index(None, "phase", "user_id", "number"),  # the first waiting task of each user
     Index(None, "phase", "start_time"),  # waiting tasks that were begun
     Index(None, "user_id", "start_time"),  # a user's last turn
+    Index(None, "phase", "complete_time"),  # the last tasks that succeeded, for estimates
     Index(None, "request_sha256"),
 )
 

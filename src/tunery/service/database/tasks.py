@@ -392,10 +392,10 @@ def places(connection: Connection) -> dict[str, int]:
     return {task_id: place for place, task_id in enumerate([*begun, *in_turn])}
 
 
-def waiting_of(connection: Connection, user_id: str) -> int:
-    """Return how many tasks of a user are waiting."""
-    mine = (_task.user_id == user_id) & (_task.phase == Phase.QUEUED)
-    return connection.scalar(select(func.count()).select_from(tuning_tasks).where(mine)) or 0
+def waiting(connection: Connection, user_id: str) -> tuple[int, int]:
+    """Return how many tasks are waiting, and how many of them belong to a user."""
+    count = select(func.count()).select_from(tuning_tasks).where(_task.phase == Phase.QUEUED)
+    return connection.scalar(count) or 0, connection.scalar(count.where(_task.user_id == user_id)) or 0
 
 
 def _last_turns() -> Subquery:
