@@ -43,6 +43,10 @@ class Postgres:
         with self._admin.connect() as connection:
             connection.exec_driver_sql(f"DROP DATABASE {url.partition('@/')[2].partition('?')[0]} WITH (FORCE)")
 
+    @property
+    def pid(self) -> int:
+        return self._server.pid
+
     def restart(self) -> None:
         """Let the server die in the middle of its work, as in a crash, and start it again."""
         self._server.send_signal(signal.SIGQUIT)

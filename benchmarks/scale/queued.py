@@ -33,7 +33,7 @@ def control() -> None:
         for shared in (ALONE, Shared(postgres.url())):
             name = "SQLite" if shared is ALONE else "PostgreSQL"
             with tempfile.TemporaryDirectory() as folder, _libraries(Path(folder), shared) as libraries:
-                _fill(libraries[0], QUEUED)
+                fill(libraries[0], QUEUED)
                 times = _claim_and_end(libraries)
                 rate = len(times) / SECONDS
                 print(
@@ -50,7 +50,8 @@ def _libraries(folder: Path, shared: Shared) -> Iterator[list[Library]]:
         yield [stack.enter_context(Library.own(folder / str(n), shared=shared)) for n in range(number)]
 
 
-def _fill(library: Library, number: int) -> None:
+def fill(library: Library, number: int) -> None:
+    """Add waiting tasks by statements."""
     now = datetime.now(UTC)
     request = a_request()
     model = {"display_name": "x", "description": "", "base_model": "x", "base_digest": "x", "state": State.CREATING}
