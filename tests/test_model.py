@@ -307,7 +307,7 @@ def test_a_model_is_evaluated_on_its_held_out_rows() -> None:
     assert (found.rows, found.source) == (40, "held-out rows")
     assert found.verdict is not None
     assert found.verdict.kind == "NO_BETTER"  # "yes" is always right, so the most frequent answer is too
-    assert [one.name for one in found.contenders] == ["majority", "similar", "base", "base_examples", "tuned"]
+    assert [one.name for one in found.contenders] == ["majority", "similar", "states", "base", "base_examples", "tuned"]
 
 
 def test_a_base_is_evaluated_without_a_verdict() -> None:

@@ -13,7 +13,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
-from tests.fakes import network_of, random_rows, tiny_model, tiny_network
+from tests.fakes import any_network, network_of, random_rows, tiny_model, tiny_network
 from tunery.engine import attention, packing
 from tunery.engine.decoder import forward
 from tunery.engine.fallback import FallbackNetwork
@@ -204,6 +204,21 @@ def test_unknown_family_takes_the_slow_exact_path(family: str) -> None:
     model = tiny_model(family, torch.float32)
 
     require_equal_step(FallbackNetwork(copy.deepcopy(model)), model, 2e-5, count=3)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "opt"])
+def test_mean_states_are_those_of_transformers(family: str) -> None:
+    """After two thirds of the layers, whatever adapter the tuner has and whatever else is read with a row."""
+    model, rows = tiny_model(family, torch.float32), random_rows(4)
+    network = any_network(family, torch.float32)
+    adapted(network)
+
+    found = network.mean_states(rows, 2 / 3)
+
+    ids = [torch.tensor([row.token_ids]) for row in rows]
+    states = [model(input_ids=each, output_hidden_states=True).hidden_states[1][0] for each in ids]  # of two layers
+    means = [own[row.answer_offset - 1 : -1].mean(0) for own, row in zip(states, rows, strict=True)]
+    torch.testing.assert_close(found, torch.stack(means), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", [family for family in sorted(FAMILIES) if family != "gpt2"])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tunery.errors import InvalidArgument
+from tunery.evaluation import contest as module
 from tunery.evaluation.contest import (
     AUTOMATIC,
     Contest,
@@ -198,13 +199,90 @@ class Labelling(Scripted):
         return ["It is odd."] * len(prompts)
 
     def label_chances(self, prompts: Sequence[str], labels: Sequence[str]) -> list[dict[str, float]]:
-        assert set(labels) == {"odd", "even"}
+        assert set(labels) <= {"odd", "even"}
         self.asked += prompts
         return [{label: 0.8 if label == "odd" else 0.2 for label in labels} for _ in prompts]
 
 
 def parities(start: int, count: int) -> list[TuningExample]:
     return [TuningExample(f"Is {n} odd?", ("even", "odd")[n % 2]) for n in range(start, start + count)]
+
+
+class Stating(Labelling):
+    """Has a state that tells even numbers from odd ones, and counts the prompts that were read for it."""
+
+    def mean_states(self, prompts: Sequence[str], preamble: str) -> list[list[float]]:
+        assert all(prompt.startswith(preamble) for prompt in prompts)
+        self.asked += [f"state of {prompt}" for prompt in prompts]
+        return [[float(int(prompt.split()[1]) % 2), 1.0] for prompt in prompts]
+
+    @property
+    def read(self) -> list[str]:
+        return [prompt for prompt in self.asked if prompt.startswith("state of ")]
+
+
+def test_labels_are_also_told_from_the_states_of_the_base() -> None:
+    """A simple baseline beside the words: here it is always right, so tuning cannot be better."""
+    base = Stating()
+
+    found = Contest(base, Labelling(), parities(0, 20)).evaluate(parities(100, 40))
+
+    names = ["majority", "similar", "states", "base", "base_examples", "tuned"]
+    assert [one.name for one in found.contenders] == names
+    states = found.candidate("states")
+    assert states is not None
+    assert (states.title, states.score, states.is_limited) == ("a state-based classifier", 1.0, False)
+    assert len(base.read) == 60
+    assert found.verdict is not None
+    assert found.verdict.text.startswith(
+        "No better than a simple baseline: accuracy 50% on 40 rows, against 100% for a"
+    )
+
+
+def test_folds_read_each_state_once() -> None:
+    """The rows of all folds are the same, only their parts differ."""
+
+    @contextmanager
+    def tuned(_rows: Sequence[TuningExample], _fold: int) -> Iterator[Labelling]:
+        yield Labelling()
+
+    base = Stating()
+    found = cross_validated(parities(0, 30), 3, base, tuned).candidate("states")
+
+    assert found is not None
+    assert found.score == 1.0
+    assert sorted(base.read) == sorted(f"state of {row.text_input}" for row in parities(0, 30))
+
+
+def test_states_are_read_of_a_limited_number_of_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the classifier costs no more for thousands of them."""
+    monkeypatch.setattr(module, "MAX_STATE_EXAMPLES", 10)
+    base = Stating()
+
+    Contest(base, Labelling(), parities(0, 50)).evaluate(parities(100, 20))
+
+    assert len(base.read) == 30
+
+
+def test_no_states_are_read_where_there_is_nothing_to_tell_apart() -> None:
+    """Of outputs that are no labels, of a single label, and by an engine that tells none."""
+
+    class Silent(Stating):
+        def mean_states(self, prompts: Sequence[str], preamble: str) -> list[list[float]]:
+            super().mean_states(prompts, preamble)
+            return []
+
+    silent, base = Silent(), Stating()
+    alike = [TuningExample(f"Is {n} odd?", "odd") for n in range(20)]
+
+    without = Contest(silent, Labelling(), parities(0, 20)).evaluate(parities(100, 20))
+    single = Contest(base, Labelling(), alike).evaluate(parities(100, 20)).candidate("states")
+
+    assert without.candidate("states") is None
+    assert len(silent.read) == 40  # asked once, in one part
+    assert single is not None
+    assert single.score == 0.5
+    assert base.read == []
 
 
 def test_probabilities_of_labels_are_measured() -> None:

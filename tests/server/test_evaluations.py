@@ -72,6 +72,8 @@ def test_candidates_choose_among_labels_as_the_model_is_served(live: Live, clien
     free = live.found_out(client, "labelled", "evaluate", "evaluation")["report"]
 
     answers = [row["answers"] for row in (*limited["bestRows"], *limited["worstRows"])]
+    names = ["majority", "similar", "states", "base", "base_examples", "tuned"]
+    assert [one["name"] for one in limited["contenders"]] == names
     assert [one["name"] for one in limited["contenders"] if one["isLimited"]] == ["base", "base_examples", "tuned"]
     assert {said for each in answers for said in each.values()} <= {"bug", "billing"}
     assert served["content"]["parts"][0]["text"] in ("bug", "billing")

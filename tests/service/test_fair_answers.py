@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -28,8 +28,10 @@ from tunery.service.answering_child import (
     CountRows,
     Drop,
     Question,
+    ReadStates,
     Refused,
     RowsCounted,
+    StatesRead,
     Turns,
 )
 from tunery.service.process import Channel
@@ -119,6 +121,7 @@ class Stage:
             encoder=encoder,
             encoder_for=lambda _rendering: encoder,
             generator=self._generator,
+            mean_states=self._mean_states,
         )
         batches = [answering_child._Batch(resident.generator())]
         loaded = answering_child._Loaded(cast(Any, resident), batches)
@@ -128,6 +131,11 @@ class Stage:
     def _generator(self) -> Any:
         self.generators.append(FakeGenerator(self.clock))
         return self.generators[-1]
+
+    def _mean_states(self, texts: Sequence[str], _preamble: str, _rendering: object) -> Iterator[list[list[float]]]:
+        for text in texts:
+            self.clock.now += COUNT
+            yield [[float(text)]]
 
     def put(self, *messages: object) -> None:
         for message in messages:
@@ -190,6 +198,16 @@ def test_many_rows_are_counted_a_few_at_a_time(stage: Stage) -> None:
     stage.play(1, RowsCounted)
     (counted,) = (message for _, message in stage.sent if isinstance(message, RowsCounted))
     assert (len(counted.tokens), set(counted.tokens)) == (1000, {2})
+
+
+def test_states_are_read_a_few_at_a_time(stage: Stage) -> None:
+    """Answers go on between the prompts of an evaluation, and the states come in the order of the prompts."""
+    stage.put(ReadStates(1, "base", tuple(map(str, range(64))), "", user="background"), ask(100, "ann"))
+
+    assert stage.play(100) <= 2 * 4 * STEP + COUNT
+    stage.play(1, StatesRead)
+    (read,) = (message for _, message in stage.sent if isinstance(message, StatesRead))
+    assert read.states == tuple([float(number)] for number in range(64))
 
 
 def test_single_answers_of_several_users_share_a_batch(stage: Stage) -> None:

@@ -26,7 +26,15 @@ from tunery.engine.tokenizer import Tokenizer
 from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 from tunery.files import publish, sha256_of
 from tunery.service import vllm
-from tunery.service.answering_child import Count, Counted, CountRows, Question, RowsCounted
+from tunery.service.answering_child import (
+    Count,
+    Counted,
+    CountRows,
+    Question,
+    ReadStates,
+    RowsCounted,
+    StatesRead,
+)
 from tunery.service.vllm import EngineAddress, Reach, Ring
 from tunery.types import AnswerForm, SamplingSettings, TuningExample, Turn
 
@@ -291,6 +299,13 @@ def test_tokens_are_counted_here(home: Home) -> None:
     assert rows.tokens == tuple(
         len(home.encoder.example(TuningExample(*row)).token_ids) for row in (("7", "8"), ("9", "10"))
     )
+
+
+def test_states_are_not_told(home: Home) -> None:
+    """vLLM does not tell them of a model that generates, so an evaluation goes on without them."""
+    child = Running(home.path, ["http://127.0.0.1:9"])
+
+    assert child.reply(ReadStates(1, "tiny", ("7", "8"), "")) == StatesRead(1, ())
 
 
 def test_a_lost_engine_moves_only_its_own_keys() -> None:

@@ -259,6 +259,18 @@ class FallbackNetwork:
         """Return the logits `[V]` for the token after a row, in float32 or wider."""
         return self._logits(token_ids, slot)[-1]
 
+    def mean_states(self, rows: Sequence[EncodedExample], depth: float) -> Tensor:
+        """Return means of the plain base's hidden states; see `network.Network.mean_states`."""
+        found = []
+        with _slot_used(self._layers.values(), None), torch.no_grad():
+            for row in rows:
+                token_ids = torch.tensor([row.token_ids], device=self.device)
+                states = self.model(input_ids=token_ids, use_cache=False, output_hidden_states=True).hidden_states
+                # before the first layer, and after each
+                chosen = states[round(depth * (len(states) - 1))][0, row.answer_offset - 1 : len(row.token_ids) - 1]
+                found.append(chosen.to("cpu", torch.float32).mean(0))
+        return torch.stack(found)
+
     def option_scores(
         self, rows: Sequence[EncodedExample], options: Sequence[Sequence[int]], slot: int | None
     ) -> Tensor:

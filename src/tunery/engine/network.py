@@ -160,6 +160,21 @@ class Network:
         logits = self.head.drawn_logits(hidden[wanted.to(device)]).to("cpu", torch.float64)
         return option_sums(torch.log_softmax(logits, 1)[place, batch.targets], options)
 
+    @torch.no_grad()
+    def mean_states(self, rows: Sequence[EncodedExample], depth: float) -> Tensor:
+        """
+        Return the mean of the plain base's hidden states where the answer tokens of each row are predicted, `[rows, H]`
+        in float32, after a share `depth` of the layers, below 1.
+        """
+        batch, device = pack(rows), self.device
+        token_ids, positions = batch.token_ids.to(device), batch.positions.to(device)
+        run = begin(self.spec, self.weights, batch.layout, positions)
+        x = embedded(self.spec, self.weights, token_ids, positions)
+        for number in range(round(depth * len(self.weights.layers))):
+            x, _ = forward(run, x, number)
+        states = x[batch.answer_rows.to(device)].to("cpu", torch.float32)
+        return torch.stack([part.mean(0) for part in torch.split(states, [row.answer_tokens for row in rows])])
+
     def loss(self, rows: Sequence[EncodedExample]) -> float:
         """Return the sum of the cross-entropy over all answer tokens of the rows, in nats."""
         return self._pass(rows, None, share_prefix=True)

@@ -26,7 +26,7 @@ from tunery.engine.answers.native.step import CompiledStep
 from tunery.engine.answers.prefixes import PrefixStore
 from tunery.engine.catalog import Catalog
 from tunery.engine.conversion import has_four_bit_weights
-from tunery.engine.encoding import EncodedExample, Encoder, Encoders
+from tunery.engine.encoding import EncodedExample, Encoder, Encoders, shared_prefix_tokens
 from tunery.engine.integrity import BaseCheck
 from tunery.engine.lanes import as_one_lane
 from tunery.engine.lora import Adapter
@@ -47,6 +47,13 @@ from tunery.types import (
 _log = logging.getLogger("tunery.engine")
 
 ASKED_TOKENS = 16  # of answers that only have to be distinguished
+# Share of the layers after which hidden states tell most about a text: docs/experiments.md, "Sentence embeddings and
+# hidden states".
+STATE_DEPTH = 2 / 3
+STATE_TOKENS = 512  # of a prompt that its mean state is taken of
+JOINT_TOKENS = (
+    512  # most tokens of prompts read together for their mean states, unless one has more; others wait for it
+)
 
 
 class ResidentBase:
@@ -142,6 +149,30 @@ class ResidentBase:
             return [self.network.loss([row]) / row.answer_tokens for row in rows]
         finally:
             self.network.remove(0)
+
+    def mean_states(
+        self, texts: Sequence[str], preamble: str = "", rendering: Rendering | None = None
+    ) -> Iterator[list[list[float]]]:
+        """
+        Yield the mean of the base's hidden states for each prompt, a few prompts at a time, for classifiers.
+
+        The tokens of a `preamble` are left out where a text begins with it, and so are those after STATE_TOKENS more.
+        """
+        encoder = self.encoder_for(rendering or self.encoder.rendering)
+        beginning = encoder.example(TuningExample(preamble, ""))
+        rows: list[EncodedExample] = []
+        for text in texts:
+            # the end of an empty answer is predicted by the last token of the prompt
+            whole = encoder.example(TuningExample(text, ""))
+            first = shared_prefix_tokens([beginning, whole])
+            end = min(first + STATE_TOKENS, whole.answer_offset)
+            row = EncodedExample((*whole.token_ids[:end], encoder.end_token_id), min(first, end - 1) + 1)
+            if rows and _joint_tokens([*rows, row]) > JOINT_TOKENS:
+                yield self.network.mean_states(rows, STATE_DEPTH).tolist()
+                rows = []
+            rows.append(row)
+        if rows:
+            yield self.network.mean_states(rows, STATE_DEPTH).tolist()
 
     def stream(
         self,
@@ -303,3 +334,13 @@ class ResidentAnswering:
         for piece in self._resident.stream(prompts, settings, self._slot, self._rendering):
             found[piece.number] = dict(piece.label_probabilities)
         return found
+
+    def mean_states(self, prompts: Sequence[str], preamble: str) -> list[list[float]]:
+        """Return the mean hidden state of the base for each prompt; see `ResidentBase.mean_states`."""
+        return [state for part in self._resident.mean_states(prompts, preamble, self._rendering) for state in part]
+
+
+def _joint_tokens(rows: Sequence[EncodedExample]) -> int:
+    """Return how many tokens are read for rows whose common beginning is read once."""
+    prefix = shared_prefix_tokens(rows) if len(rows) > 1 else 0
+    return prefix + sum(len(row.token_ids) - prefix for row in rows)

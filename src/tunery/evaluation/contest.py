@@ -11,7 +11,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 from typing import Any, Protocol, runtime_checkable
@@ -30,9 +30,11 @@ SHOTS = 5
 _MAX_OUTPUT_TOKENS = 1024
 _SPARE_OUTPUT_TOKENS = 16
 _BATCH = 64  # prompts between two reports of progress
+MAX_STATE_EXAMPLES = 500  # training rows of the classifier on states: as many as are tested, so that it costs little
 # Among 1, 10, 100 and 1000: within 0.003 of the best on TREC-6 and SMS with 100 and 500 rows
 # (benchmarks/quality_methods)
 _REGRESSION_C = 10.0
+_STATES_C = 0.1  # among 0.01, 0.1, 1 and 10, which are alike: docs/experiments.md
 
 OnAnswered = Callable[[int, int], None]  # called with the number of prompts answered so far, and the total
 
@@ -53,6 +55,18 @@ class LabelModel(Protocol):
 
     def label_chances(self, prompts: Sequence[str], labels: Sequence[str]) -> list[Mapping[str, float]]:
         """Return the probability of each label among all of them, without a temperature, for each prompt."""
+
+
+@runtime_checkable
+class StateModel(Protocol):
+    """A base that can say what it makes of prompts, in batches."""
+
+    def mean_states(self, prompts: Sequence[str], preamble: str) -> Sequence[Sequence[float]]:
+        """
+        Return the mean of the hidden states over each prompt, without the preamble that nearly all begin with.
+
+        Empty if what computes does not tell states.
+        """
 
 
 TuneFold = Callable[[Sequence[TuningExample], int], AbstractContextManager[AnsweringModel]]
@@ -85,6 +99,7 @@ class Contest:
     on_answered: OnAnswered = lambda _done, _total: None
     outputs: OutputContract | None = None
     constrains_tuned: bool = True
+    states: dict[tuple[str, str], Sequence[float]] = field(default_factory=dict)  # read so far, by preamble and prompt
 
     def evaluate(
         self, rows: Sequence[TuningExample], *, max_rows: int = MAX_ROWS, source: str = "", seed: int = 0
@@ -126,6 +141,8 @@ class Contest:
             scoring = Scoring.of([example.output for example in (*self.examples, *rows)])
             by_candidate["majority"] = majority(self.examples, texts)
             by_candidate["similar"] = similar(scoring, self.examples, texts)
+            if scoring.kind is ScoringKind.LABELS and isinstance(self.base, StateModel):
+                by_candidate |= self._by_states(self.base, texts)
         prompts, shots = few_shot_prompts(self.examples, texts, lambda prompt: self.base.fits(prompt, limit))
         form = self._form(rows)
         runs = [("base", self.base, texts, form)]
@@ -143,6 +160,24 @@ class Contest:
         title = self.recorded.title if self.recorded else ""
         limited = frozenset(name for name, _, _, own in runs if own is not None)
         return Answers(by_candidate, shots, chances, title, limited)
+
+    def _by_states(self, base: StateModel, texts: Sequence[str]) -> dict[str, Sequence[str]]:
+        """Return the answers of a regression on the base's states, none if they cannot be known."""
+        if len({example.output.strip() for example in self.examples}) == 1:
+            return {"states": majority(self.examples, texts)}
+        used = [self.examples[at] for at in sampled(len(self.examples), MAX_STATE_EXAMPLES, 0)]
+        known = [example.text_input for example in used]
+        preamble = common_preamble([*known, *texts])
+        keys = [(preamble, text) for text in (*known, *texts)]
+        new = [key for key in dict.fromkeys(keys) if key not in self.states]
+        for start in range(0, len(new), _BATCH):
+            part = new[start : start + _BATCH]
+            found = base.mean_states([text for _, text in part], preamble)
+            if not found:
+                return {}
+            self.states.update(zip(part, found, strict=True))
+        states = [self.states[key] for key in keys]
+        return {"states": by_states(used, states[: len(used)], states[len(used) :])}
 
     def _form(self, rows: Sequence[TuningExample]) -> AnswerForm | None:
         """Return the labels to choose among, None if the outputs are not labels or the tuned model's are not known."""
@@ -215,6 +250,25 @@ def similar(scoring: Scoring, examples: Sequence[TuningExample], inputs: Sequenc
             warnings.simplefilter("ignore")  # it does not matter if max_iter is reached
             return [str(answer) for answer in _regression().fit(known, outputs).predict(new)]
     return [outputs[at] for at in _nearest(known, new)]
+
+
+def by_states(
+    examples: Sequence[TuningExample], known: Sequence[Sequence[float]], asked: Sequence[Sequence[float]]
+) -> list[str]:
+    """Answer by a regression on the mean states `known` of the examples and `asked` of the inputs."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    outputs = [example.output.strip() for example in examples]
+    if len(set(outputs)) == 1:
+        return [outputs[0]] * len(asked)
+    regression = LogisticRegression(C=_STATES_C, class_weight="balanced", max_iter=1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it does not matter if max_iter is reached
+        return [
+            str(answer) for answer in make_pipeline(StandardScaler(), regression).fit(known, outputs).predict(asked)
+        ]
 
 
 def _regression() -> Any:
@@ -315,13 +369,20 @@ def cross_validated(
     numbers: list[int] = []
     rows: list[TuningExample] = []
     parts: list[Answers] = []
+    states: dict[tuple[str, str], Sequence[float]] = {}  # each prompt is read once for all folds
     for fold, indices in enumerate(split(usable, folds, seed), start=1):
         inside = set(indices)
         train = [row for at, row in enumerate(usable) if at not in inside]
         test = [usable[at] for at in indices]
         with tuned(train, fold) as model:
             contest = Contest(
-                base, model, train, on_answered=on_answered, outputs=outputs, constrains_tuned=constrains_tuned
+                base,
+                model,
+                train,
+                on_answered=on_answered,
+                outputs=outputs,
+                constrains_tuned=constrains_tuned,
+                states=states,
             )
             parts.append(contest.collect(test, limit))
         rows += test

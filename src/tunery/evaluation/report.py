@@ -61,7 +61,7 @@ class Figure:
 class Candidate:
     """One way to answer the rows; the first figure is the one that counts."""
 
-    name: str  # majority, similar, base, base_examples, tuned, recorded
+    name: str  # majority, similar, states, base, base_examples, tuned, recorded
     title: str
     figures: tuple[Figure, ...]
     examples_in_prompt: int | None = None  # at most; with long rows, fewer fit

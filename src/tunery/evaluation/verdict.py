@@ -45,7 +45,7 @@ LEAST_ROWS = 20  # with fewer, one row is worth more than five points
 SHOWN_ROWS = 5
 KEPT_ROWS = 100  # of which every answer is kept, for the table of held-out rows
 TUNED, RECORDED = "tuned", "recorded"
-SIMPLE = ("majority", "similar")
+SIMPLE = ("majority", "similar", "states")
 PROMPTED = ("base", "base_examples")
 _MATTERS = 0.05  # a smaller gain is hardly worth a tuned model
 _MATTERS_IF_BEHIND = 0.10  # the gain to rule out if no gain was measured
@@ -206,6 +206,7 @@ def _title(name: str, kind: ScoringKind, answers: Answers) -> str:
     titles = {
         "majority": "the most frequent answer",
         "similar": "a word-based classifier" if kind is ScoringKind.LABELS else "the most similar example",
+        "states": "a state-based classifier",
         "base": "the base model",
         "base_examples": f"the base model with {shots} example{'s' * (shots != 1)}",
         TUNED: "the tuned model",

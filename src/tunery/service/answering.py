@@ -32,15 +32,17 @@ from tunery.service.answering_child import (
     CountRows,
     Drop,
     Question,
+    ReadStates,
     Refused,
     RenderRows,
     RowsCounted,
     RowsRendered,
+    StatesRead,
     Warm,
     answering_child,
 )
 from tunery.service.process import Alive, Child
-from tunery.types import TuningExample
+from tunery.types import Rendering, TuningExample
 
 MAX_WAITING = 64
 LONGEST_WAIT_SECONDS = 20.0  # expected; what has waited 30 s is refused by the child, much later than at once
@@ -56,7 +58,7 @@ WAIT_SECONDS = 2.0  # before a refused question is asked again
 _LOOK_SECONDS = 0.5  # between two checks whether to stop
 _TEMPORARY = (DeadlineExceeded, ResourceExhausted, Unavailable)
 
-Reply = AnswerChunk | Counted | RowsCounted | RowsRendered | Refused
+Reply = AnswerChunk | Counted | RowsCounted | RowsRendered | StatesRead | Refused
 Listener = Callable[[Reply], None]
 
 _log = logging.getLogger("tunery.answering")
@@ -161,6 +163,26 @@ class Answering:
         rendered = self._awaited(lambda number: RenderRows(number, base_model, examples, user), user)
         assert isinstance(rendered, RowsRendered)
         return rendered.texts
+
+    def read_states(
+        self,
+        base_model: str,
+        texts: tuple[str, ...],
+        preamble: str,
+        rendering: Rendering,
+        listener: Listener,
+        user: str = BACKGROUND,
+    ) -> int:
+        """
+        Read prompts, which begin with a preamble, for their mean states; `listener` gets a `StatesRead` or a `Refused`.
+
+        Raises the errors of `ask`.
+        """
+
+        def message(number: int) -> ReadStates:
+            return ReadStates(number, base_model, texts, preamble, rendering, user)
+
+        return self._send(message, listener, user)
 
     def require_room(self, user: str, questions: int = 1) -> None:
         """Raise ResourceExhausted, like `ask`, if there is no room for this many more questions of a user."""
@@ -344,16 +366,29 @@ class Batches:
 
     def tokens(self, question: Question) -> int:
         """Return the number of tokens of a question's prompt; raise InvalidArgument if it exceeds the window."""
+        counted = self._told(partial(self._answering.count, question))
+        assert isinstance(counted, Counted)
+        return counted.tokens
+
+    def mean_states(
+        self, base_model: str, texts: Sequence[str], preamble: str, rendering: Rendering
+    ) -> list[Sequence[float]]:
+        """Return the mean state of each prompt; empty if an engine computes that does not tell states."""
+        read = self._told(partial(self._answering.read_states, base_model, tuple(texts), preamble, rendering))
+        assert isinstance(read, StatesRead)
+        return list(read.states)
+
+    def _told(self, send: Callable[[Listener], int]) -> Reply:
+        """Return the reply to what `send` sends; raise its error if it is refused, too often or for good."""
         for attempt in range(1, TRIES + 1):
             arrived: queue.SimpleQueue[tuple[int, Reply]] = queue.SimpleQueue()
             try:
-                self._answering.count(question, partial(_put, arrived, 0))
+                send(partial(_put, arrived, 0))
                 _, answer = self._next(arrived)
             except ResourceExhausted as error:
                 answer = Refused(0, error)
-            if isinstance(answer, Counted):
-                return answer.tokens
-            assert isinstance(answer, Refused)
+            if not isinstance(answer, Refused):
+                return answer
             self._pause_or_raise(answer.error, attempt)
         raise AssertionError("the last try raises its error")
 

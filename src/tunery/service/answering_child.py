@@ -93,6 +93,18 @@ class RenderRows:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadStates:
+    """To the child: read these prompts, which begin with `preamble`, for their mean states."""
+
+    number: int
+    base_model: str
+    texts: tuple[str, ...] = field(repr=False)
+    preamble: str = field(repr=False)
+    rendering: Rendering = BASE_RENDERING
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """To the child: stop answering this question."""
 
@@ -155,6 +167,14 @@ class RowsRendered:
 
 
 @dataclass(frozen=True, slots=True)
+class StatesRead:
+    """From the child: the mean state of each prompt; none from an engine that does not tell states."""
+
+    number: int
+    states: tuple[Sequence[float], ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """From the child: this cannot be answered, or the answer was interrupted."""
 
@@ -162,7 +182,8 @@ class Refused:
     error: TuneryError
 
 
-Work = Ask | Count | CountRows | RenderRows
+Work = Ask | Count | CountRows | RenderRows | ReadStates
+Portioned = RowsCounted | RowsRendered | StatesRead  # what is made in portions, so that others need not wait for it
 
 
 @dataclass(slots=True)
@@ -300,9 +321,7 @@ class AnsweringChild:
         self._channel, self._data_folder = channel, data_folder
         self._bases: OrderedDict[str, _Loaded] = OrderedDict()
         self._inbox: dict[str, deque[tuple[float, Work]]] = {}  # by user, with the time of arrival
-        self._portions: dict[
-            str, tuple[int, Iterator[RowsCounted | RowsRendered | None]]
-        ] = {}  # rows that have begun, by user
+        self._portions: dict[str, tuple[int, Iterator[Portioned | None]]] = {}  # rows that have begun, by user
         self._turns = Turns()
         self._pauses, self._is_beside_tuning = Pauses(), False
 
@@ -340,7 +359,7 @@ class AnsweringChild:
 
     def _take(self, message: object) -> None:
         match message:
-            case Ask() | Count() | CountRows() | RenderRows():
+            case Ask() | Count() | CountRows() | RenderRows() | ReadStates():
                 self._inbox.setdefault(message.user, deque()).append((time.monotonic(), message))
             case Drop(number):
                 self._drop(number)
@@ -393,10 +412,12 @@ class AnsweringChild:
             case RenderRows(number, base_model, examples, user):
                 encoder = self._loaded(base_model).resident.encoder
                 self._portions[user] = number, rendered_in_portions(number, encoder, examples)
+            case ReadStates(number=number, user=user):
+                self._portions[user] = number, _read_in_portions(self._loaded(message.base_model).resident, message)
 
     def _read_portion(self, user: str) -> None:
         number, portions = self._portions[user]
-        done: RowsCounted | RowsRendered | None = None
+        done: Portioned | None = None
         is_over = True
         with self._refusing(number):
             done = next(portions)
@@ -569,6 +590,15 @@ def rendered_in_portions(
         texts += map(encoder.row_text, portion)
         yield None
     yield RowsRendered(number, tuple(texts))
+
+
+def _read_in_portions(resident: ResidentBase, message: ReadStates) -> Iterator[StatesRead | None]:
+    """Read prompts for their mean states: yield None after each portion, the states at the end."""
+    states: list[Sequence[float]] = []
+    for part in resident.mean_states(message.texts, message.preamble, message.rendering):
+        states += part
+        yield None
+    yield StatesRead(message.number, tuple(states))
 
 
 def _portions(examples: Sequence[TuningExample]) -> Iterator[tuple[int, Sequence[TuningExample]]]:

@@ -73,6 +73,14 @@ class AskLabels:
 
 
 @dataclass(frozen=True, slots=True)
+class AskStates:
+    """From the child of an evaluation: what are the mean states of the base for prompts that begin with `preamble`?"""
+
+    prompts: tuple[str, ...] = field(repr=False)
+    preamble: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class AskFits:
     """
     From the child of an evaluation: does this prompt fit into the base's window together with an answer of this length?
@@ -173,7 +181,10 @@ class _ServerModel:
     def label_chances(self, prompts: Sequence[str], labels: Sequence[str]) -> list[Mapping[str, float]]:
         return list(self._ask(AskLabels(self._is_tuned, tuple(prompts), tuple(labels))))
 
-    def _ask(self, question: AskAll | AskFits | AskLabels) -> Any:
+    def mean_states(self, prompts: Sequence[str], preamble: str) -> list[Sequence[float]]:
+        return list(self._ask(AskStates(tuple(prompts), preamble)))
+
+    def _ask(self, question: AskAll | AskFits | AskLabels | AskStates) -> Any:
         self._channel.send(question)
         reply = self._channel.messages.get()
         if isinstance(reply, TuneryError):

@@ -39,6 +39,7 @@ from tunery.service.report_child import (
     AskAll,
     AskFits,
     AskLabels,
+    AskStates,
     Begin,
     CheckWork,
     CurveWork,
@@ -322,6 +323,9 @@ class Evaluations(Reports):
                     form = AnswerForm(labels=labels)
                     questions = [_question(model, prompt, 1, adapter, form) for prompt in prompts]
                     child.send(report_child.Reply(self._batches.label_chances(questions)))
+                case AskStates(prompts, preamble):
+                    states = self._batches.mean_states(model.base_model, prompts, preamble, model.rendering)
+                    child.send(report_child.Reply(states))
         except TuneryError as error:
             child.send(error)
 

@@ -51,10 +51,12 @@ from tunery.service.answering_child import (
     CountRows,
     Drop,
     Question,
+    ReadStates,
     Refused,
     RenderRows,
     RowsCounted,
     RowsRendered,
+    StatesRead,
     Warm,
     counted_in_portions,
     rendered_in_portions,
@@ -420,6 +422,8 @@ class _VllmChild:
                 self._begin(number, self._answer(number, question))
             case Count() | CountRows() | RenderRows():
                 self._begin(message.number, self._read(message))
+            case ReadStates(number):
+                self._channel.send(StatesRead(number, ()))  # vLLM tells no states of a model that generates
             case Drop(number):
                 if (task := self._tasks.get(number)) is not None:
                     task.cancel()  # closes the connection, and the engine stops
