@@ -203,3 +203,23 @@ def error_of(reply: Any) -> dict[str, Any]:
     assert {"code", "message", "status"} <= set(error) <= {"code", "message", "status", "details"}
     assert error["code"] == reply.status_code
     return error
+
+
+def names(api: Api, **query: Any) -> list[str]:
+    """Return the ids that a list shows, page after page."""
+    found: list[str] = []
+    token = ""
+    while True:
+        reply = api.web.get("/v1beta/tunedModels", params={**query, **({"pageToken": token} if token else {})})
+        assert reply.status_code == 200, reply.text
+        page = reply.json()
+        found += [model["name"].removeprefix("tunedModels/") for model in page.get("tunedModels", [])]
+        token = page.get("nextPageToken", "")
+        if not token:
+            return found
+
+
+def settings_of(api: Api, model_id: str) -> dict[str, Any]:
+    """Return the hyperparameters that a tuned model shows."""
+    found: dict[str, Any] = api.web.get(f"/v1beta/tunedModels/{model_id}").json()["tuningTask"]["hyperparameters"]
+    return found

@@ -52,6 +52,11 @@ def query(app: App, **changed: str | None) -> dict[str, str]:
     return {name: value for name, value in (parameters | changed).items() if value is not None}
 
 
+def asked(web: TestClient, app: App, **changed: str | None) -> Any:
+    """Return the reply to an authorization request."""
+    return web.get(f"/oauth/authorize?{urlencode(query(app, **changed))}")
+
+
 def hidden(page: str, name: str) -> str:
     """Return the value of a hidden field of a page."""
     found = re.search(rf'name="{name}" value="([^"]*)"', page)

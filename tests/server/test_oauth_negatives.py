@@ -17,6 +17,7 @@ from tests.server.oauth_flow import (
     VERIFIER,
     App,
     add_app,
+    asked,
     consent,
     hidden,
     opens,
@@ -26,16 +27,10 @@ from tests.server.oauth_flow import (
     sent_back,
     signed_in,
 )
-from tunery.service.access import CLOUD_PLATFORM, TUNING, TUNING_READONLY
+from tunery.service.access import TUNING, TUNING_READONLY
 from tunery.service.accounts.accounts import Accounts
-from tunery.service.accounts.oauth import COMMAND_LINE, DEVICE
 
 KINDS = pytest.mark.parametrize("is_public", [True, False], ids=["public", "confidential"])
-
-
-def asked(web: TestClient, app: App, **changed: str | None) -> Any:
-    """Return the reply to an authorization request."""
-    return web.get(f"/oauth/authorize?{urlencode(query(app, **changed))}")
 
 
 # --- PKCE -------------------------------------------------------------------------------------------------------------
@@ -405,146 +400,6 @@ def test_a_client_without_the_grant_cannot_use_it(ann: TestClient, accounts: Acc
     assert reply.json()["error"] == "unauthorized_client"
 
 
-# --- refresh tokens ---------------------------------------------------------------------------------------------------
-
-
-def test_an_exchanged_refresh_token_ends_the_sign_in(ann: TestClient, accounts: Accounts) -> None:
-    """Thief or user, the second one to renew ends access for both."""
-    app = add_app(accounts)
-    first = signed_in(ann, app)
-    second = renew(ann, app, first["refresh_token"]).json()
-
-    assert renew(ann, app, first["refresh_token"]).json()["error"] == "invalid_grant"
-    assert not opens(ann, second["access_token"])
-    assert renew(ann, app, second["refresh_token"]).json()["error"] == "invalid_grant"
-
-
-def test_two_renewals_at_once_give_one_token_at_most(app: FastAPI, ann: TestClient, accounts: Accounts) -> None:
-    """At most one of eight simultaneous renewals gets tokens, and those end, too."""
-    program = add_app(accounts)
-    spent = signed_in(ann, program)["refresh_token"]
-    replies: list[Any] = []
-
-    def use() -> None:
-        with browser(app) as web:
-            replies.append(renew(web, program, spent))
-
-    threads = [threading.Thread(target=use) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    given = [reply.json() for reply in replies if reply.status_code == 200]
-    assert len(given) <= 1
-    assert not any(opens(ann, tokens["access_token"]) for tokens in given)
-
-
-@KINDS
-def test_a_refresh_token_of_another_client_is_refused(ann: TestClient, accounts: Accounts, is_public: bool) -> None:
-    """It keeps working for its own client."""
-    owner, thief = add_app(accounts, is_public=is_public), add_app(accounts, is_public=is_public)
-    tokens = signed_in(ann, owner)
-
-    assert renew(ann, thief, tokens["refresh_token"]).json()["error"] == "invalid_grant"
-    assert renew(ann, owner, tokens["refresh_token"]).status_code == 200
-
-
-@KINDS
-@pytest.mark.parametrize("scope", [CLOUD_PLATFORM, f"{TUNING} {CLOUD_PLATFORM}", "everything"])
-def test_a_renewal_cannot_widen_the_scope(ann: TestClient, accounts: Accounts, is_public: bool, scope: str) -> None:
-    """More than the user consented to is invalid_scope."""
-    app = add_app(accounts, is_public=is_public)
-    tokens = signed_in(ann, app)
-
-    assert renew(ann, app, tokens["refresh_token"], scope=scope).json()["error"] == "invalid_scope"
-
-
-@KINDS
-@pytest.mark.parametrize("days", [30, 89], ids=["idle", "idle-long"])
-def test_an_unused_sign_in_ends(ann: TestClient, accounts: Accounts, clock: Clock, is_public: bool, days: int) -> None:
-    """After 30 days without a renewal the refresh token is refused."""
-    app = add_app(accounts, is_public=is_public)
-    tokens = signed_in(ann, app)
-    clock.go_on(days=days)
-
-    assert renew(ann, app, tokens["refresh_token"]).json()["error"] == "invalid_grant"
-
-
-@KINDS
-def test_a_sign_in_ends_after_ninety_days_however_often_it_is_renewed(
-    ann: TestClient, accounts: Accounts, clock: Clock, is_public: bool
-) -> None:
-    """Rotation does not extend it."""
-    app = add_app(accounts, is_public=is_public)
-    token = signed_in(ann, app)["refresh_token"]
-    for _ in range(4):
-        clock.go_on(days=20)
-        token = renew(ann, app, token).json().get("refresh_token", token)
-    clock.go_on(days=10)
-
-    assert renew(ann, app, token).json()["error"] == "invalid_grant"
-
-
-@pytest.mark.parametrize("token", ["", "x", "tny_r_" + "A" * 49])
-def test_an_unknown_refresh_token_is_refused(ann: TestClient, accounts: Accounts, token: str) -> None:
-    """Guesses get an error."""
-    assert renew(ann, add_app(accounts), token).status_code == 400
-
-
-def test_tokens_are_not_interchangeable(ann: TestClient, accounts: Accounts) -> None:
-    """A refresh token does not open the API, an access token does not renew, and a code is not a token."""
-    app = add_app(accounts)
-    tokens = signed_in(ann, app)
-
-    assert not opens(ann, tokens["refresh_token"])
-    assert renew(ann, app, tokens["access_token"]).json()["error"] == "invalid_grant"
-    assert not opens(ann, consent(ann, app)["code"])
-
-
-def test_an_access_token_lives_for_an_hour(ann: TestClient, accounts: Accounts, clock: Clock) -> None:
-    """After an hour it is 401."""
-    tokens = signed_in(ann, add_app(accounts))
-    clock.go_on(seconds=3600)
-
-    assert not opens(ann, tokens["access_token"])
-
-
-def test_a_disabled_user_is_out_at_once(ann: TestClient, accounts: Accounts) -> None:
-    """Tokens, renewals and the browser of a disabled user stop working."""
-    app = add_app(accounts, is_public=False)
-    tokens = signed_in(ann, app)
-
-    accounts.users.set_disabled("ann@example.com", True)
-
-    assert not opens(ann, tokens["access_token"])
-    assert renew(ann, app, tokens["refresh_token"]).json()["error"] == "invalid_grant"
-    assert asked(ann, app).headers["location"].startswith("/signin")
-
-
-# --- revocation and introspection -------------------------------------------------------------------------------------
-
-
-def test_introspection_needs_a_secret(ann: TestClient, accounts: Accounts) -> None:
-    """A public client cannot introspect, not even its own token."""
-    app = add_app(accounts)
-    token = signed_in(ann, app)["access_token"]
-
-    reply = ann.post("/oauth/introspect", data={"token": token, **app.form})
-
-    assert (reply.status_code, reply.json()["error"]) == (401, "invalid_client")
-
-
-def test_a_token_of_another_client_cannot_be_revoked(ann: TestClient, accounts: Accounts) -> None:
-    """The token keeps working."""
-    app, other = add_app(accounts), add_app(accounts)
-    tokens = signed_in(ann, app)
-
-    ann.post("/oauth/revoke", data={"token": tokens["access_token"], **other.form})
-
-    assert opens(ann, tokens["access_token"])
-
-
 # --- consent ----------------------------------------------------------------------------------------------------------
 
 
@@ -594,106 +449,6 @@ def test_pages_escape_foreign_text(ann: TestClient, accounts: Accounts) -> None:
 
     assert "<script" not in page.text
     assert "form-action 'self' http://127.0.0.1:5555" in page.headers["content-security-policy"]
-
-
-# --- devices ----------------------------------------------------------------------------------------------------------
-
-
-def begun(web: TestClient) -> dict[str, Any]:
-    """Start the sign-in of a device."""
-    codes: dict[str, Any] = web.post(
-        "/oauth/device_authorization", data={"client_id": COMMAND_LINE, "scope": TUNING}
-    ).json()
-    return codes
-
-
-def polled(web: TestClient, device_code: str, client_id: str = COMMAND_LINE) -> str:
-    """Return the error that a polling device gets."""
-    form = {"grant_type": DEVICE, "device_code": device_code, "client_id": client_id}
-    return str(web.post("/oauth/token", data=form).json().get("error"))
-
-
-def typed(web: TestClient, user_code: str, decision: str = "find") -> Any:
-    """Return the reply to a typed code."""
-    token = hidden(web.get("/oauth/device").text, "form_token")
-    return web.post("/oauth/device", data={"form_token": token, "user_code": user_code, "decision": decision})
-
-
-def test_five_wrong_user_codes_and_no_more(ann: TestClient, clock: Clock) -> None:
-    """The sixth try is 429 even with the right code; later tries work again."""
-    codes = begun(ann)
-    for _ in range(5):
-        assert typed(ann, "BBBB-BBBB").status_code == 404
-
-    assert typed(ann, codes["user_code"]).status_code == 429
-    clock.go_on(seconds=601)
-    assert typed(ann, begun(ann)["user_code"]).status_code == 200
-
-
-def test_right_user_codes_do_not_count(ann: TestClient) -> None:
-    """Ten sign-ins in a row are fine."""
-    assert [typed(ann, begun(ann)["user_code"]).status_code for _ in range(10)] == [200] * 10
-
-
-def test_a_device_that_polls_too_often_must_slow_down(ann: TestClient, clock: Clock) -> None:
-    """Each early poll makes the wait five seconds longer."""
-    code = begun(ann)["device_code"]
-
-    assert polled(ann, code) == "authorization_pending"
-    assert polled(ann, code) == "slow_down"
-    clock.go_on(seconds=6)
-    assert polled(ann, code) == "slow_down"
-    clock.go_on(seconds=15)
-    assert polled(ann, code) == "authorization_pending"
-
-
-def test_a_device_code_lives_for_ten_minutes(ann: TestClient, clock: Clock) -> None:
-    """Then neither the device nor the user can continue."""
-    codes = begun(ann)
-    clock.go_on(seconds=600)
-
-    assert polled(ann, codes["device_code"]) == "expired_token"
-    assert typed(ann, codes["user_code"]).status_code == 404
-
-
-def test_a_device_that_was_denied_gets_nothing(ann: TestClient, clock: Clock) -> None:
-    """The code cannot be decided again."""
-    codes = begun(ann)
-    typed(ann, codes["user_code"], "deny")
-    clock.go_on(seconds=6)
-
-    assert polled(ann, codes["device_code"]) == "access_denied"
-    assert typed(ann, codes["user_code"], "allow").status_code == 404
-
-
-def test_a_device_code_of_another_client_is_refused(ann: TestClient, accounts: Accounts) -> None:
-    """Only the client that started gets tokens."""
-    assert polled(ann, begun(ann)["device_code"], add_app(accounts).id) == "unauthorized_client"
-
-
-@pytest.mark.parametrize("code", ["", "x", "tny_d_" + "A" * 49])
-def test_an_unknown_device_code_is_refused(ann: TestClient, code: str) -> None:
-    """Guesses get an error."""
-    assert polled(ann, code) == "invalid_request"
-
-
-@pytest.mark.parametrize("scope", [None, "everything"])
-def test_a_device_requests_known_scopes(ann: TestClient, scope: str | None) -> None:
-    """Devices follow the same rule as browsers."""
-    form = {"client_id": COMMAND_LINE} | ({"scope": scope} if scope else {})
-
-    assert ann.post("/oauth/device_authorization", data=form).json()["error"] == "invalid_scope"
-
-
-def test_a_device_page_needs_sign_in_and_the_form_of_this_browser(app: FastAPI, ann: TestClient) -> None:
-    """A foreign page cannot approve a device."""
-    codes = begun(ann)
-    form = {"user_code": codes["user_code"], "decision": "allow", "form_token": "0" * 64}
-
-    assert ann.post("/oauth/device", data=form).status_code == 400
-    with browser(app) as stranger:
-        assert stranger.post("/oauth/device", data=form).headers["location"].startswith("/signin")
-    assert polled(ann, codes["device_code"]) == "authorization_pending"
 
 
 # --- transport --------------------------------------------------------------------------------------------------------
