@@ -362,6 +362,21 @@ def test_a_tuned_model_is_evaluated_as_it_answers() -> None:
     assert {row.answers["tuned"] for row in free.worst_rows} - {"yes", "no"}
 
 
+@pytest.mark.parametrize("library", [True, False])
+def test_auto_settings_stand_on_the_card(library: bool, tmp_path: Path) -> None:
+    """In My Library or not, also after saving: what was chosen and why; what is named stays."""
+    rows = [TuningExample(str(number), "yes" if number % 2 else "no") for number in range(20)]
+
+    model = tunery.tune(rows, base_model="tiny", settings="auto", epoch_count=1, library=library)
+
+    for one in (model, tunery.load(model.save(tmp_path / "saved"))):
+        settings = one.card().document()["settings"]
+        assert (settings["epoch_count"], settings["label_share"]) == (1, 0.5)
+        assert settings["reason"].startswith("Auto chose a loss of labels of 0.5, 5 steps in all")
+    with pytest.raises(InvalidArgument, match="settings must be"):
+        tunery.tune(rows, base_model="tiny", settings="best", library=library)
+
+
 def test_inputs_unlike_the_examples_are_reported(tmp_path: Path) -> None:
     """Answers and streams have an input check, also after saving and loading."""
     tuned = tunery.tune(dataset(), base_model="tiny", epoch_count=1)

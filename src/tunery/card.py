@@ -144,11 +144,19 @@ def data_section(facts: DataFacts, held_out_rows: int) -> dict[str, Any]:
 
 
 def settings_section(
-    hyperparameters: Hyperparameters, seed: int, in_force: Mapping[str, object], versions: Mapping[str, str]
+    hyperparameters: Hyperparameters,
+    seed: int,
+    in_force: Mapping[str, object],
+    versions: Mapping[str, str],
+    *,
+    reason: str | None = None,
 ) -> dict[str, Any]:
-    """Return the section of settings: requested, in force, and the versions of libraries."""
+    """
+    Return the section of settings: requested, in force, and the versions of libraries; `reason` is what `auto` chose
+    and why.
+    """
     given = {name: value for name, value in hyperparameters.resolve().facts().items() if value is not None}
-    return {**given, "seed": seed, "in_force": dict(in_force), "versions": dict(versions)}
+    return {**given, "seed": seed, "reason": reason, "in_force": dict(in_force), "versions": dict(versions)}
 
 
 def curve_section(
@@ -229,6 +237,8 @@ def _settings(card: Section) -> Iterator[str]:
         f"{epochs} epoch{'s' if epochs != 1 else ''}, batch size {settings['batch_size']},"
         f" learning rate {settings['learning_rate']:g}, seed {settings['seed']}{loss}{weights}."
     )
+    if reason := settings.get("reason"):  # cards of earlier versions do not have it
+        yield reason
     for name in ("in_force", "versions"):
         if settings[name]:
             yield "  " + ", ".join(f"{key} {value}" for key, value in settings[name].items()) + "."

@@ -58,6 +58,16 @@ class WeightFormat(StrEnum):
         return cls.FOUR_BIT if bits <= 5.5 else cls.EIGHT_BIT
 
 
+class SettingsKind(StrEnum):
+    """Where settings that are not named come from."""
+
+    AUTO = "auto"  # fitted to the data, see `data.settings`
+    PAGE = "page"  # the defaults of `Hyperparameters`
+
+
+DEFAULT_SETTINGS = SettingsKind.PAGE  # of the command line and of Python; always of the API
+
+
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
     """
@@ -263,6 +273,7 @@ class TunedModel:
     chosen_epoch: int | None = None  # the kept epoch that its user chose to serve; None: as published
     fold_count: int = 0  # number of folds for evaluating it after tuning; 0: none
     tuned_again_from: str | None = None  # id of the tuned model whose examples and settings it repeats, perhaps changed
+    settings_reason: str | None = None  # what `auto` chose and why, if it was asked for
     score: Score | None = None  # where it was asked for, and there is an evaluation
     is_interrupted: bool = False  # where it was asked for: its task is not finished, and no process works on it
 

@@ -176,6 +176,22 @@ def test_the_server_keeps_weights_as_asked(held: Run, data: Path) -> None:
     assert "weights of the base 4bit" in held("models", "card", "small").output
 
 
+def test_a_server_is_asked_for_auto_settings(either: Run, tmp_path: Path) -> None:
+    """The server chooses what was not named, and keeps the reason."""
+    file = tmp_path / "odd.csv"
+    file.write_text("text_input,output\n" + "".join(f"{n},{'yes' if n % 2 else 'no'}\n" for n in range(20)))
+    arguments = ("--base-model", BASE, "--settings", "auto", "--epochs", "1", "--yes", "--no-verdict", "--json")
+
+    done = either("tune", file, *arguments)
+
+    assert done.status == 0, done.said
+    model = json.loads(done.output)
+    named = {name: model["tuning_task"]["hyperparameters"][name] for name in ("epoch_count", "label_share")}
+    assert named == {"epoch_count": 1, "label_share": 0.5}
+    assert model["settings_reason"].startswith("Auto chose a loss of labels of 0.5, 5 steps in all")
+    assert "as many steps as with the page's settings" in " ".join(done.said.split())
+
+
 def test_the_result_is_that_of_the_foreground(held: Run, live: Live, data: Path, tmp_path: Path) -> None:
     """A model tuned by the server has the adapter bytes of the same command without a server."""
     arguments = ("tune", data, "--base-model", BASE, "--epochs", "2", "--hold-out", "2", "--id", "same", "--json")

@@ -15,6 +15,12 @@ from tunery.types import MAX_DATASET_BYTES
 FORMS = [{"textInput": "1", "output": "2"}, {"text_input": "1", "output": "2"}]
 
 
+def models(api: Api) -> list[dict[str, Any]]:
+    """Return the tuned models of the first page."""
+    found: list[dict[str, Any]] = api.web.get("/v1beta/tunedModels").json()["tunedModels"]
+    return found
+
+
 # create: what may come in
 
 
@@ -199,6 +205,8 @@ def test_a_create_is_refused(api: Api, changes: dict[str, Any], code: int, statu
         ({"epochCount": True}, "epochCount"),
         ({"batchSize": 0}, "batch_size"),
         ({"labelShare": 1.5}, "label_share"),
+        ({"settings": "best"}, "settings"),
+        ({"settings": "auto", "epochCount": 0}, "epoch_count"),
         ({"weights": "2bit"}, "weights must be auto, full, 8bit, 4bit, not '2bit'."),
         ({"batchSize": 10**30}, "batchSize"),
         ({"learningRate": 0}, "learning_rate"),
@@ -225,6 +233,50 @@ def test_settings_of_our_own_are_shown_where_they_were_given(api: Api) -> None:
     plain = {"epochCount": 5, "batchSize": 4, "learningRate": 0.001}
     assert settings_of(api, "numbers") == {**plain, "labelShare": 0.5, "weights": "4bit"}
     assert settings_of(api, "plain") == plain
+
+
+def test_auto_settings_say_what_was_chosen_and_why(api: Api) -> None:
+    """The model, the list and the card have the sentence; what is named stays; without `auto` there is no sentence."""
+    rows = [{"textInput": f"row {number}", "output": "yes" if number % 2 else "no"} for number in range(20)]
+    data = {"trainingData": {"examples": {"examples": rows}}}
+    for name, settings in {
+        "auto": {"settings": "auto"},
+        "named": {"settings": "auto", "epochCount": 8, "batchSize": 2},
+        "page": {"settings": "page"},
+        "numbers": {"settings": "auto"},
+    }.items():
+        task = {"hyperparameters": settings} | ({} if name == "numbers" else data)
+        assert api.create(name, task=task).status_code == 200
+
+    reasons = {model["name"].rpartition("/")[2]: model.get("settingsReason") for model in models(api)}
+    card = api.web.get("/v1beta/tunedModels/auto:card").json()
+    plain = {"epochCount": 5, "batchSize": 4, "learningRate": 0.001}
+
+    assert settings_of(api, "auto") == {**plain, "epochCount": 20, "labelShare": 0.5}
+    assert settings_of(api, "named") == {**plain, "epochCount": 8, "batchSize": 2, "labelShare": 0.5}
+    assert settings_of(api, "page") == settings_of(api, "numbers") == plain
+    why = "since 20 rows of 2 labels are few."
+    assert reasons["auto"] == f"Auto chose 20 epochs and a loss of labels of 0.5, 100 steps in all, {why}"
+    assert reasons["named"] == f"Auto chose a loss of labels of 0.5, 80 steps in all, {why}"
+    assert reasons["page"] is None
+    assert reasons["numbers"].startswith("Auto chose nothing of its own")
+    assert card["settings"]["reason"] == reasons["auto"]
+    assert reasons["auto"] in markdown(card)
+
+
+def test_a_reply_with_auto_settings_can_be_sent_again(api: Api) -> None:
+    """Its settings are named then, so the same ones are used."""
+    rows = [{"textInput": f"row {number}", "output": "yes" if number % 2 else "no"} for number in range(20)]
+    data = {"trainingData": {"examples": {"examples": rows}}}
+    api.create("first", task=data | {"hyperparameters": {"settings": "auto"}})
+    shown = api.web.get("/v1beta/tunedModels/first").json()
+
+    again = api.create(
+        "second", task=data | {"hyperparameters": settings_of(api, "first")}, settingsReason=shown["settingsReason"]
+    )
+
+    assert again.status_code == 200, again.text
+    assert settings_of(api, "second") == settings_of(api, "first")
 
 
 @pytest.mark.parametrize("epochs", [1, 100])

@@ -124,6 +124,29 @@ def test_a_first_guess_becomes_a_measurement(tmp_path: Path) -> None:
     assert shared["atMost"] > plain["atMost"]
 
 
+def test_what_auto_costs_is_told_before_the_start(client: httpx2.Client) -> None:
+    """
+    Whether it is asked for or not, the estimate says what `auto` chooses and why, and how many times the steps and the
+    time of the page's settings that takes; other data gets the page's settings.
+    """
+    labels = [(text, "odd" if number % 2 else "even") for number, (text, _) in enumerate(ROWS[:20])]
+
+    page, auto = (estimated(client, labels, hyperparameters={"settings": kind}) for kind in ("page", "auto"))
+    named = estimated(client, labels, hyperparameters={"settings": "auto", "epochCount": 5})["autoSettings"]
+    plain = estimated(client, ROWS)["autoSettings"]
+
+    found = auto["autoSettings"]
+    assert page["autoSettings"] == found
+    assert (page["totalSteps"], auto["totalSteps"], found["totalSteps"]) == (25, 100, 100)
+    assert found["hyperparameters"] == {"epochCount": 20, "batchSize": 4, "learningRate": 0.001, "labelShare": 0.5}
+    assert found["reason"].startswith("Auto chose 20 epochs")
+    assert found["timesSteps"] == 4
+    assert found["timesTime"] == pytest.approx(4 * named["timesTime"], abs=0.05)
+    assert named["timesSteps"] == 1 < named["timesTime"]
+    assert (plain["timesSteps"], plain["timesTime"]) == (1, 1)
+    assert plain["reason"].startswith("Auto chose nothing of its own")
+
+
 def test_the_reply_is_described(client: httpx2.Client) -> None:
     """The OpenAPI document has the estimate as a reply of the creation."""
     document = client.get("/openapi.json").json()

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tunery import config
@@ -37,14 +37,20 @@ from tunery.types import (
     Answer,
     AnswerForm,
     CatalogEntry,
+    Hyperparameters,
     InputCheck,
     Phase,
     PromptDifference,
+    SettingsKind,
     State,
     TunedModel,
     TuningExample,
     TuningSnapshot,
+    WeightFormat,
 )
+
+if TYPE_CHECKING:
+    from tunery.cli.output import Plan
 
 API = "/v1beta"
 DECISIONS = "/v1/systemone"
@@ -371,6 +377,34 @@ def revoke_first(key: Callable[[], object], token: Callable[[], object]) -> None
 
 def sent_examples(rows: Sequence[TuningExample]) -> Document:
     return {"examples": {"examples": [{"textInput": row.text_input, "output": row.output} for row in rows]}}
+
+
+def sent_plan(plan: Plan) -> Document:
+    """Return the request to tune with all rows of a plan; what fits the data is for the server to choose, too."""
+    from pydantic.alias_generators import to_camel
+
+    from tunery.evaluation.contest import AUTOMATIC
+
+    request, settings = plan.request, plan.request.hyperparameters
+    numbers: Document = {
+        "epochCount": settings.epoch_count,
+        "batchSize": settings.batch_size,
+        "learningRate": settings.learning_rate,
+        **({"labelShare": settings.label_share} if settings.label_share else {}),
+        **({"weights": settings.weights} if settings.weights != WeightFormat.AUTO else {}),
+    }
+    if request.settings_reason is not None:
+        given = {to_camel(name): plan.given[name] for name in Hyperparameters.__slots__ if name in plan.given}
+        numbers = {"settings": SettingsKind.AUTO, **given}
+    task = {
+        "trainingData": sent_examples(plan.dataset.examples),
+        "hyperparameters": numbers,
+        "holdOut": str(plan.given.get("hold_out", AUTOMATIC)),
+        "seed": request.seed,
+        "data": {"source": request.data.source},
+    }
+    body = {"baseModel": plan.asked_base, "tuningTask": task, "description": request.description or None}
+    return body | ({} if request.display_name is None else {"displayName": request.display_name})
 
 
 _EXAMPLE_PATH = re.compile(r"tuningTask\.trainingData\.examples\.examples\[(?P<place>\d{1,7})\](\.(?P<field>\w+))?")

@@ -195,6 +195,7 @@ def _facts(model: TunedModel) -> list[tuple[str, str]]:
         ("Data", f"{task.data.source}, {task.data.rows} rows{held_out}"),
         ("Score", _score_in_words(model)),
         ("Settings", f"{settings}, seed {task.seed}"),
+        ("", model.settings_reason or ""),
         ("Machine", ", ".join(_machine(model))),
         ("Created", _local(model.create_time)),
         ("Adapter", str(artifact or "")),

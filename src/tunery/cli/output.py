@@ -410,6 +410,7 @@ def model_document(model: TunedModel, *, has_curve: bool = True) -> dict[str, ob
         "base_digest": model.base_digest,
         "source_tuned_model": model.source_tuned_model,
         "tuned_again_from": model.tuned_again_from,
+        "settings_reason": model.settings_reason,
         "state": model.state.value,
         "create_time": _time(model.create_time),
         "update_time": _time(model.update_time),

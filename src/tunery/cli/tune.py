@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,28 +36,31 @@ from tunery.cli.workplace import Job, Workplace, workplace
 from tunery.errors import AlreadyExists, InvalidArgument, NotFound, TuneryError
 from tunery.progress import LiveLine, StepProgress, doing
 from tunery.service.tuning import Ended, Event, Noticed, PhaseEntered, Started, StepDone
-from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, Phase, State, TunedModel, WeightFormat
+from tunery.types import (
+    DEFAULT_BASE_MODEL,
+    DEFAULT_SETTINGS,
+    Hyperparameters,
+    Phase,
+    SettingsKind,
+    State,
+    TunedModel,
+    WeightFormat,
+)
 
 if TYPE_CHECKING:
+    from tunery.data.settings import FittingSettings
     from tunery.service.creation import MemoryEstimate
 
 _DEFAULTS = Hyperparameters()
 _NAME_CHARACTERS = 40
 
 
-class Settings(StrEnum):
-    """Where settings that are not named come from."""
-
-    AUTO = "auto"
-    PAGE = "page"
-
-
 SettingsChoice = Annotated[
-    Settings,
+    SettingsKind,
     option(
         "Where settings that you do not give come from. page: the defaults of Gemini's tuning page. auto: fitted to the"
         " data, if that is fewer than 50 rows of labels; such as --settings auto --epochs 8.",
-        Settings.PAGE.value,
+        DEFAULT_SETTINGS.value,
     ),
 ]
 
@@ -85,7 +87,7 @@ def tune(
     device: Device = None,
     hold_out: HoldOut = None,
     seed: Annotated[int | None, option("Seed for the row order and the initial weights.", 0, metavar="N")] = None,
-    settings: SettingsChoice = Settings.PAGE,
+    settings: SettingsChoice = DEFAULT_SETTINGS,
     resume: Annotated[bool, option("Only resume an unfinished job.", "resume or start", "--resume")] = False,
     verdict: VerdictChoice = True,
     server: ServerAddress = None,
@@ -112,7 +114,7 @@ def tune(
     names = {"id": id, "display_name": display_name, "description": description}
     place = workplace(server, device)
     _require_free(id, place)
-    plan = _plan(file, reading, names, given, place, with_folds=verdict, fits_data=settings is Settings.AUTO)
+    plan = _plan(file, reading, names, given, place, with_folds=verdict, fits_data=settings is SettingsKind.AUTO)
     needed = _estimated(plan, place)
     if not yes:
         _ask_about_doubts(plan, needed)
@@ -183,7 +185,7 @@ def _plan(
 
     given = {name: value for name, value in settings.items() if value is not None}
     named: dict[str, Any] = {name: given[name] for name in Hyperparameters.__slots__ if name in given}
-    page = Hyperparameters(**named)
+    Hyperparameters(**named)  # what is wrong with them is said before the file is read
     seed = int(given.get("seed", 0))  # type: ignore[call-overload]
     doing(f"Reading {file.name}")
     dataset, preview = read_and_preview_guarded(file, **reading)
@@ -205,15 +207,26 @@ def _plan(
         base_digest=digest,
         data=dataset.facts,
         examples=examples,
-        hyperparameters=(fit.hyperparameters if fits_data else page).resolve(),
+        hyperparameters=(fit.hyperparameters if fits_data else fit.page).resolve(),
         held_out=held_out,
         row_numbers=(dataset.numbers_of(examples), dataset.numbers_of(held_out)),
         fold_count=folds,
         seed=seed,
+        settings_reason=fit.reason if fits_data else None,
         **names,  # type: ignore[arg-type]
     )
-    about = f"{fit.reason} (auto)" if fits_data else f"--settings auto takes {fit.reason}"
-    return Plan(preview, base, asked_base, request, dataset, given, facts, about if fit.reason else "")
+    about = _about_auto(fit, place.times_time(fit, base, examples, held_out), len(examples), is_chosen=fits_data)
+    return Plan(preview, base, asked_base, request, dataset, given, facts, about)
+
+
+def _about_auto(fit: FittingSettings, times_time: float | None, rows: int, *, is_chosen: bool) -> str:
+    """Return what `auto` chose, or would choose, why, and what it costs beside the page's settings."""
+    from tunery.service.auto import cost
+
+    if not fit.differs:
+        return fit.reason if is_chosen else ""
+    took = cost(fit.times_the_steps(rows), times_time)
+    return f"{fit.reason} That is {took}." if is_chosen else f"--settings auto chooses {fit.choice}: {took}."
 
 
 def _ask_about_doubts(plan: Plan, needed: MemoryEstimate | None) -> None:

@@ -35,6 +35,7 @@ from tunery.cli.client import (
     received_model,
     revoke_first,
     sent_examples,
+    sent_plan,
     snake_case,
     unpack,
     with_rows_of_file,
@@ -44,10 +45,11 @@ from tunery.errors import AlreadyExists, FailedPrecondition, FolderLocked, Inval
 from tunery.progress import LiveLine, byte_progress, doing
 from tunery.service import folder as folders
 from tunery.service.tuning import Event
-from tunery.types import Answer, CatalogEntry, TunedModel, TuningExample, WeightFormat
+from tunery.types import Answer, CatalogEntry, TunedModel, TuningExample
 
 if TYPE_CHECKING:
     from tunery.data.dataset import Dataset
+    from tunery.data.settings import FittingSettings
     from tunery.evaluation.contest import RecordedAnswers
     from tunery.evaluation.report import Evaluation
     from tunery.model import Model
@@ -121,6 +123,7 @@ class Workplace(Protocol):
     def base(self, name: str) -> tuple[CatalogEntry, str]: ...
     def require_fitting_outputs(self, base: CatalogEntry, dataset: Dataset, column: str) -> None: ...
     def estimate(self, plan: Plan) -> MemoryEstimate | None: ...
+    def times_time(self, fit: FittingSettings, base: CatalogEntry, *rows: Sequence[TuningExample]) -> float | None: ...
     def job(self, plan: Plan, *, is_resume: bool) -> AbstractContextManager[Job]: ...
 
     def evaluate(self, name: str, request: EvaluationRequest, on_answered: OnAnswered) -> Evaluation: ...
@@ -235,13 +238,14 @@ class Here:
         require_fitting_outputs(base, self._folder, dataset.examples, dataset.rows, column)
 
     def estimate(self, plan: Plan) -> MemoryEstimate:
-        from tunery.engine.base import kept_weights
-        from tunery.engine.encoding import encoded
-        from tunery.service.creation import RowCounts, estimated_memory, longest_examples
+        from tunery.service.creation import memory_here
 
-        settings = plan.request.hyperparameters
-        rows = encoded(plan.base, self._folder, longest_examples(plan.request.examples, settings.batch_size))
-        return estimated_memory(plan.base, RowCounts.of(rows), settings, kept_weights(plan.base, self._folder))
+        return memory_here(plan.base, self._folder, plan.request)
+
+    def times_time(self, fit: FittingSettings, base: CatalogEntry, *rows: Sequence[TuningExample]) -> float | None:
+        from tunery.service.auto import AutoSettings
+
+        return AutoSettings.here(fit, base, self._folder, *rows).times_time if fit.differs else None
 
     @contextmanager
     def job(self, plan: Plan, *, is_resume: bool) -> Iterator[_JobHere]:
@@ -550,6 +554,9 @@ class There:
     def estimate(self, plan: Plan) -> MemoryEstimate | None:
         return self._here.estimate(plan) if self._here else None
 
+    def times_time(self, fit: FittingSettings, base: CatalogEntry, *rows: Sequence[TuningExample]) -> float | None:
+        return self._here.times_time(fit, base, *rows) if self._here else None
+
     @contextmanager
     def job(self, plan: Plan, *, is_resume: bool) -> Iterator[RemoteJob]:
         if is_resume and self._here is None:
@@ -559,27 +566,9 @@ class There:
 
     def create(self, plan: Plan) -> TunedModel:
         """Queue a tuning task with all rows; the server splits them the way the request was split."""
-        from tunery.evaluation.contest import AUTOMATIC
-
-        request, settings = plan.request, plan.request.hyperparameters
-        task = {
-            "trainingData": sent_examples(plan.dataset.examples),
-            "hyperparameters": {
-                "epochCount": settings.epoch_count,
-                "batchSize": settings.batch_size,
-                "learningRate": settings.learning_rate,
-                **({"labelShare": settings.label_share} if settings.label_share else {}),
-                **({"weights": settings.weights} if settings.weights != WeightFormat.AUTO else {}),
-            },
-            "holdOut": str(plan.given.get("hold_out", AUTOMATIC)),
-            "seed": request.seed,
-            "data": {"source": request.data.source},
-        }
-        body = {"baseModel": plan.asked_base, "tuningTask": task, "description": request.description or None}
-        if request.display_name is not None:
-            body["displayName"] = request.display_name
+        query = {"tunedModelId": plan.request.id} if plan.request.id else {}
         try:
-            reply = self._call("POST", "tunedModels", {"tunedModelId": request.id} if request.id else {}, body)
+            reply = self._call("POST", "tunedModels", query, sent_plan(plan))
         except InvalidArgument as error:
             raise InvalidArgument(with_rows_of_file(str(error), plan.dataset.rows)) from error
         return self.get(reply["metadata"]["tunedModel"])

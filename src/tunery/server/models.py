@@ -43,7 +43,15 @@ from tunery.service.contracts import contracts_of, prompt_options, set_prompt_op
 from tunery.service.creation import Creation, CreationRequest
 from tunery.service.library import Library
 from tunery.service.tuning import MAX_PAGE_SIZE, ModelFilter, TuningRequest
-from tunery.types import Caller, CatalogEntry, Hyperparameters, SamplingSettings, TunedModel, TuningExample
+from tunery.types import (
+    Caller,
+    CatalogEntry,
+    Hyperparameters,
+    SamplingSettings,
+    SettingsKind,
+    TunedModel,
+    TuningExample,
+)
 
 bases_router = ApiRouter(tags=["models"])
 router = ApiRouter(tags=["tunedModels"])
@@ -193,7 +201,7 @@ def _checked(services: Services, caller: Caller, order: CreationRequest) -> Tuni
 
 
 def _estimated(services: Services, caller: Caller, order: CreationRequest) -> EstimateOut:
-    estimate = services.estimates.of(_checked(services, caller, order), order.examples)
+    estimate = services.estimates.of(_checked(services, caller, order), order.examples, order.named)
     return estimate_out(estimate, services.creation.problems(order), order.examples)
 
 
@@ -318,10 +326,12 @@ def _creation_request(body: wire.TunedModelIn, user_id: str, model_id: str | Non
     data = task.training_data
     inner = data.examples if data is not None else None
     given = task.hyperparameters.model_dump(by_alias=False, exclude_none=True) if task.hyperparameters else {}
+    kind = given.pop("settings", SettingsKind.PAGE)
     return CreationRequest(
         user_id=user_id,
         examples=[(example.text_input, example.output) for example in (inner.examples if inner else [])],
         hyperparameters=Hyperparameters(**given),
+        named=given if kind == SettingsKind.AUTO else None,
         base_model=body.base_model,
         source_tuned_model=None if source is None else source.tuned_model,
         tuned_again_from=body.tuned_again_from,

@@ -19,11 +19,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
+from pathlib import Path
 from statistics import fmean, median
+from typing import Any
 
 from tunery.data.checks import long_outputs
 from tunery.data.dataset import Dataset
 from tunery.data.outputs import RowsAndLabels, rows_and_labels
+from tunery.data.settings import FittingSettings, fitting
 from tunery.engine.catalog import Catalog
 from tunery.engine.encoding import EncodedExample, may_exceed, shared_prefix_tokens
 from tunery.engine.memory import KeptWeights, available_memory, task_memory
@@ -40,6 +43,7 @@ from tunery.errors import (
 )
 from tunery.evaluation.contest import set_aside
 from tunery.service.answering import Answering
+from tunery.service.auto import AutoSettings, label_rows, label_tokens
 from tunery.service.database import tasks
 from tunery.service.library import Library
 from tunery.service.process import MachineLoad
@@ -72,7 +76,8 @@ class CreationRequest:
     A request as received, unchecked; exactly one of `base_model` and `source_tuned_model` must be set.
 
     `tuned_again_from` names the tuned model whose examples and settings are repeated, perhaps changed; it is only
-    recorded, and may have been deleted.
+    recorded, and may have been deleted. `named` are the settings that the caller named, if the others are to fit the
+    data; then they replace `hyperparameters`.
     """
 
     user_id: str
@@ -91,6 +96,7 @@ class CreationRequest:
     top_k: int | None = None
     reader_project_numbers: Sequence[int] = ()
     source: str = "request"  # the user's name for the data
+    named: Mapping[str, Any] | None = None
 
 
 class Creation:
@@ -113,6 +119,7 @@ class Creation:
         sampling = replace(defaults, **{name: value for name, value in given.items() if value is not None})
         dataset = _dataset(wanted.examples, wanted.source)
         examples, held_out, folds = set_aside(dataset.examples, wanted.hold_out, wanted.seed)
+        fit = None if wanted.named is None else fitting(examples, wanted.named)
         asked = (wanted.base_model or "").removeprefix("models/")
         base_digest = self._catalog.digest(base.name)
         self._require_fitting_outputs(base, dataset.examples, wanted.user_id)
@@ -121,7 +128,7 @@ class Creation:
             base_digest=base_digest,
             data=dataset.facts,
             examples=examples,
-            hyperparameters=wanted.hyperparameters.resolve(),
+            hyperparameters=(fit.hyperparameters if fit else wanted.hyperparameters).resolve(),
             id=wanted.id or None,
             display_name=wanted.display_name or None,
             description=wanted.description,
@@ -135,6 +142,7 @@ class Creation:
             reader_project_numbers=tuple(wanted.reader_project_numbers),
             source_tuned_model=None if source is None else source.id,
             tuned_again_from=(wanted.tuned_again_from or "").removeprefix("tunedModels/") or None,
+            settings_reason=fit.reason if fit else None,
             base_name_asked=source.base_name_asked if source is not None else asked,
             fold_count=folds,
         )
@@ -254,8 +262,6 @@ LEAST_STEPS = 4  # the first step of a task is slower than the rest
 RECENT_STEPS = 20  # the number of steps after which the pace is representative
 START_SECONDS = 2.0  # a guess: reading the data, publishing
 FORWARD_SHARE = 1 / 3  # of the time of a learned token, for one that is only read: there is no backward pass
-LABEL_TOKENS = 2  # of the shortest label, with its end
-LABEL_COST = 1.6  # of a token of labels: without it, three jobs took 1.65 to 1.97 times as long as was said
 # more time for a job while others keep all cores busy; measured: 1.9 times the time with one of two, 3.3 with both
 BUSY_CORE = 2.2
 LONGEST_STEPS = 10  # times the median step; what takes longer was a pause between a kill and a resume
@@ -332,6 +338,16 @@ def estimated_memory(
     return MemoryEstimate(found.bytes, free, found.weights, found.recomputes)
 
 
+def memory_here(base: CatalogEntry, data_folder: Path, request: TuningRequest) -> MemoryEstimate:
+    """Estimate the memory of a task after counting the tokens of its longest rows in this process."""
+    from tunery.engine.base import kept_weights
+    from tunery.engine.encoding import encoded
+
+    settings = request.hyperparameters
+    rows = encoded(base, data_folder, longest_examples(request.examples, settings.batch_size))
+    return estimated_memory(base, RowCounts.of(rows), settings, kept_weights(base, data_folder))
+
+
 class Source(StrEnum):
     """Where an estimate of time comes from."""
 
@@ -365,6 +381,7 @@ class Estimate:
     memory: MemoryEstimate
     rate_warning: str | None
     facts: RowsAndLabels
+    auto: AutoSettings
 
 
 class Estimates:
@@ -377,8 +394,13 @@ class Estimates:
         self._remembered: dict[str, Work] = {}  # of finished and running tasks
         self._others: dict[str, list[Pace]] = {}  # the pace of finished tasks, for the running one
 
-    def of(self, request: TuningRequest, sent: Sequence[tuple[str, str]]) -> Estimate:
-        """Return what a task would take; `sent` are its examples in order. Raises DeadlineExceeded."""
+    def of(
+        self, request: TuningRequest, sent: Sequence[tuple[str, str]], named: Mapping[str, Any] | None = None
+    ) -> Estimate:
+        """
+        Return what a task would take; `sent` are its examples in order, `named` the settings beside which `auto` is
+        asked to choose the others. Raises DeadlineExceeded.
+        """
         rows = (*request.examples, *request.held_out)
         counted = self._answering.count_rows(request.base_model, rows, request.user_id)
         cut = {(rows[place].text_input, rows[place].output) for place in counted.cut}
@@ -406,7 +428,15 @@ class Estimates:
             memory=self._memory(request),
             rate_warning=request.hyperparameters.rate_warning(),
             facts=rows_and_labels(request.examples, request.held_out),
+            auto=self._auto(request, fitting(request.examples, named or {}), learned),
         )
+
+    def _auto(self, request: TuningRequest, fit: FittingSettings, tokens: int) -> AutoSettings:
+        sizes: Sequence[int] = ()
+        if fit.hyperparameters.label_share:
+            labels = label_rows((*request.examples, *request.held_out))
+            sizes = self._answering.count_rows(request.base_model, labels, request.user_id).tokens
+        return AutoSettings.of(fit, len(request.examples), tokens, sizes)
 
     def left(self, model: TunedModel) -> float | None:
         """Return the seconds left of a running task, None if they are not known; see `seconds_left`."""
@@ -441,11 +471,8 @@ class Estimates:
         """Return the work of one epoch; `tokens` are those of `rows`, of which the last `held_out` are not learned."""
         count = len(rows) - held_out
         learned = sum(tokens[:count])
-        if share:  # each row is read with every label, which is packed after its prompt
-            shortest = min(rows, key=lambda row: len(row.text_input)).text_input
-            labels = tuple(TuningExample(shortest, label) for label in dict.fromkeys(row.output for row in rows))
-            sizes = self._answering.count_rows(base_model, labels, user).tokens
-            learned += round(LABEL_COST * count * sum(size - min(sizes) + LABEL_TOKENS for size in sizes))
+        if share:
+            learned += label_tokens(count, self._answering.count_rows(base_model, label_rows(rows), user).tokens)
         return Work(learned, sum(tokens[count:]))
 
     def _seconds(self, base_model: str, work: Work, epochs: int) -> tuple[tuple[float, float], Source]:

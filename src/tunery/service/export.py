@@ -255,7 +255,9 @@ def card_of(library: Library, catalog: Catalog, model: TunedModel) -> ModelCard:
             tuned_again_from=model.tuned_again_from,
         ),
         data=data_section(task.data, task.held_out_rows),
-        settings=settings_section(task.hyperparameters, task.seed, task.settings, task.versions),
+        settings=settings_section(
+            task.hyperparameters, task.seed, task.settings, task.versions, reason=model.settings_reason
+        ),
         curve=curve_section(
             task.epoch_losses,
             task.advice,

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from tunery import config
-from tunery.data.dataset import Dataset
+from tunery.data.dataset import Dataset, as_dataset
 from tunery.data.dataset import hold_out as split
+from tunery.data.settings import settings_for
 from tunery.engine.adapter import CONFIG
 from tunery.engine.catalog import Catalog
 from tunery.engine.tuner import Recipe
@@ -28,18 +30,27 @@ from tunery.service.folder import DataFolder, epoch_folder, split_epoch
 from tunery.service.library import Library
 from tunery.service.task import TaskWorker
 from tunery.service.tuning import MAX_NAME_CHARACTERS, Ended, Noticed, Started, StepDone, TuningRequest
-from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TunedModel, TuningExample, TuningSnapshot, WeightFormat
+from tunery.types import (
+    DEFAULT_BASE_MODEL,
+    DEFAULT_SETTINGS,
+    Hyperparameters,
+    TunedModel,
+    TuningExample,
+    TuningSnapshot,
+    WeightFormat,
+)
 
 
 def tune(
     dataset: Dataset | Iterable[TuningExample],
     *,
     base_model: str = DEFAULT_BASE_MODEL,
-    epoch_count: int = 5,
-    batch_size: int = 4,
+    settings: str = DEFAULT_SETTINGS,
+    epoch_count: int | None = None,
+    batch_size: int | None = None,
     learning_rate: float | None = None,
     learning_rate_multiplier: float | None = None,
-    label_share: float = 0.0,
+    label_share: float | None = None,
     weights: str = WeightFormat.AUTO,
     hold_out: int | float | str = 0,
     seed: int = 0,
@@ -55,21 +66,27 @@ def tune(
 
     `id` and `display_name` are those in My Library, by default from the name of the file. After a crash or an
     interruption the same call continues from the last checkpoint. With `library=False` nothing is kept but what you
-    `save`. `learning_rate` defaults to 0.001; `label_share`, 0 to 1, is the share of the loss of labels, for outputs
-    that are a closed set; `weights` is how the base is kept in memory: "full", "8bit", "4bit", or "auto" for full if
-    that fits, else as it came. `hold_out` is a number of rows, a fraction below 1 or "10%". `on_snapshot` is called
-    after each step; if it raises, the same call resumes the job. A `recipe` needs `library=False`.
+    `save`. `settings` says where those come from that you do not name: "page" for 5 epochs, batch size 4 and a learning
+    rate of 0.001, or "auto", which fits them to the data. `label_share`, 0 to 1, is the share of the loss of labels,
+    for outputs that are a closed set; `weights` is how the base is kept in memory: "full", "8bit", "4bit", or "auto"
+    for full if that fits, else as it came. `hold_out` is a number of rows, a fraction below 1 or "10%". `on_snapshot`
+    is called after each step; if it raises, the same call resumes the job. A `recipe` needs `library=False`.
 
     Raises InvalidArgument, AlreadyExists for an id that is taken, FolderLocked while a server or a command uses the
     data folder, TuningUnstable, TuningRuined and OutOfMemory, DataLoss if a file of the base is damaged.
     """
-    rates = learning_rate, learning_rate_multiplier
-    hyperparameters = Hyperparameters(epoch_count, batch_size, *rates, label_share, weights)
+    values = epoch_count, batch_size, learning_rate, learning_rate_multiplier, label_share, weights
+    named = {name: value for name, value in zip(Hyperparameters.__slots__, values, strict=True) if value is not None}
+    dataset = as_dataset(dataset)
+    hyperparameters, reason = settings_for(settings, split(dataset.examples, hold_out, seed)[0], named)
     with never_silent("Loading the base") if progress else nullcontext():
+        if progress and reason:
+            say(reason)
         if not library:
-            return _outside(
+            model = _outside(
                 dataset, hyperparameters, base_model, hold_out, seed, display_name, on_snapshot, recipe, progress
             )
+            return _explained(model, reason)
         if recipe is not None:
             raise InvalidArgument("My Library keeps models of the default recipe. Add library=False for another one.")
         rows = fitting(dataset, base_model)
@@ -87,6 +104,7 @@ def tune(
             held_out=held_out,
             row_numbers=(rows.numbers_of(examples), rows.numbers_of(held_out)),
             seed=seed,
+            settings_reason=reason or None,
             id=id,
             display_name=display_name,
         )
@@ -133,6 +151,14 @@ def of_library(data_folder: Path, name: str) -> Model:
     model.label_temperature = options.temperature_of(epoch or found.served_epoch)
     model.snapshots, model.epoch_losses = found.task.snapshots, found.task.epoch_losses
     model.advice, model.served_epoch = found.task.advice, epoch or found.served_epoch
+    return model
+
+
+def _explained(model: Model, reason: str) -> Model:
+    """Note on the card what `auto` chose and why."""
+    if reason:
+        card = model.card()
+        model.known_card = replace(card, settings={**(card.settings or {}), "reason": reason})
     return model
 
 

@@ -110,6 +110,7 @@ class TuningRequest:
     reader_project_numbers: Sequence[int] = ()
     source_tuned_model: str | None = None  # id of the tuned model to start from
     tuned_again_from: str | None = None  # id of the tuned model whose examples and settings it repeats
+    settings_reason: str | None = None  # what `auto` chose and why, if it was asked for
     base_name_asked: str | None = None  # the base as the user named it
     row_numbers: tuple[Sequence[int], Sequence[int]] = ((), ())  # in the file: of the examples, of those held out
     fold_count: int = 0  # folds that evaluate the model after tuning

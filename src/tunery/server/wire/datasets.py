@@ -14,6 +14,8 @@ from tunery.data.outputs import OutputKind, RowsAndLabels, output_kind
 from tunery.errors import DataProblem, Level
 from tunery.evaluation.contest import RecordedAnswers
 from tunery.server.wire.messages import Message
+from tunery.server.wire.tuning import HyperparametersOut, hyperparameters_out
+from tunery.service.auto import AutoSettings
 from tunery.service.creation import Estimate, MemoryEstimate, Source
 from tunery.types import WeightFormat
 
@@ -234,6 +236,16 @@ class OutputsOut(Message):
     labels: Annotated[list[LabelCountOut] | None, Field(description="Most frequent first; only for kind LABELS.")]
 
 
+class AutoSettingsOut(Message):
+    """What auto settings would be, or are, and why; what is named stays only if the request asks for them."""
+
+    hyperparameters: HyperparametersOut
+    reason: str
+    total_steps: int
+    times_steps: Annotated[float, Field(description="Steps as a multiple of those of the page's settings.")]
+    times_time: Annotated[float, Field(description="Time of the steps as a multiple of that of the page's settings.")]
+
+
 class EstimateOut(Message):
     """The cost of a tuning task, without creating it."""
 
@@ -257,6 +269,7 @@ class EstimateOut(Message):
     problems: Annotated[list[DataProblemOut] | None, Field(description="Warnings; rows are numbered from 1.")]
     inputs: InputsOut
     outputs: OutputsOut
+    auto_settings: AutoSettingsOut
 
 
 def _seconds_out(seconds: tuple[float, float], source: Source) -> SecondsOut:
@@ -287,6 +300,17 @@ def estimate_out(
         problems=problems_out((*problems, *estimate.facts.problems)) or None,
         inputs=InputsOut(prefix=PromptContract.learn([text_input for text_input, _ in examples]).beginning or None),
         outputs=_outputs_out([output.strip() for _, output in examples], estimate.facts),
+        auto_settings=_auto_out(estimate.auto),
+    )
+
+
+def _auto_out(auto: AutoSettings) -> AutoSettingsOut:
+    return AutoSettingsOut(
+        hyperparameters=hyperparameters_out(auto.hyperparameters),
+        reason=auto.reason,
+        total_steps=auto.total_steps,
+        times_steps=round(auto.times_steps, 2),
+        times_time=round(auto.times_time, 2),
     )
 
 

@@ -31,10 +31,12 @@ from tunery.types import (
     MAX_DATASET_BYTES,
     EpochLoss,
     GranteeType,
+    Hyperparameters,
     Permission,
     Phase,
     Role,
     Score,
+    SettingsKind,
     State,
     TunedModel,
     TuningSnapshot,
@@ -67,6 +69,11 @@ class DatasetIn(StrictIncoming):
 class HyperparametersIn(StrictIncoming):
     """Settings of a tuning task; at most one of the two rates."""
 
+    settings: SettingsKind | None = Field(
+        default=None,
+        description="Extension: where settings that are not named come from: page, or auto, which fits them to the "
+        "examples.",
+    )
     epoch_count: Int32 | None = None
     batch_size: Int32 | None = None
     learning_rate: float | None = None
@@ -124,6 +131,7 @@ class TunedModelIn(StrictIncoming):
     base_model: str | None = None
     tuned_model_source: TunedModelSourceIn | None = None
     tuned_again_from: str | None = None
+    settings_reason: Any = None
     display_name: str | None = None
     description: str | None = None
     temperature: float | None = None
@@ -306,6 +314,9 @@ class TunedModelOut(Message):
     tuned_again_from: Annotated[
         str | None, Field(description="Extension: the tuned model whose examples and settings it repeats.")
     ] = None
+    settings_reason: Annotated[
+        str | None, Field(description="Extension, if auto settings were asked for: what was chosen and why.")
+    ] = None
     score: Annotated[ScoreOut | None, Field(description="Extension: absent until it has been evaluated.")] = None
     role: Annotated[Role | None, Field(description="Extension: the caller's role.")] = None
     owner: Annotated[str | None, Field(description="Extension: the owner: an address, or `local`.")] = None
@@ -349,24 +360,17 @@ def tuned_model_out(model: TunedModel, score: Score | None = None) -> TunedModel
         served_epoch=model.served_epoch,
         fold_count=model.fold_count or None,
         tuned_again_from=f"tunedModels/{model.tuned_again_from}" if model.tuned_again_from else None,
+        settings_reason=model.settings_reason,
         score=None if score is None else ScoreOut(**asdict(score)),
     )
 
 
 def _task_out(task: TuningTask) -> TuningTaskOut:
-    settings = task.hyperparameters
-    assert settings.learning_rate is not None
     return TuningTaskOut(
         start_time=task.start_time,
         complete_time=task.complete_time,
         snapshots=snapshots_out(task.snapshots) or None,
-        hyperparameters=HyperparametersOut(
-            epoch_count=settings.epoch_count,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            label_share=settings.label_share or None,
-            weights=None if settings.weights == WeightFormat.AUTO else settings.weights,
-        ),
+        hyperparameters=hyperparameters_out(task.hyperparameters),
         held_out_rows=task.held_out_rows or None,
         seed=task.seed,
         data=DataFactsOut(rows=task.data.rows, sha256=task.data.sha256, source=task.data.source),
@@ -378,6 +382,18 @@ def _task_out(task: TuningTask) -> TuningTaskOut:
         epoch_losses=[epoch_loss_out(loss) for loss in task.epoch_losses] or None,
         advice=advice_out(task),
         curve=curve_out(task),
+    )
+
+
+def hyperparameters_out(settings: Hyperparameters) -> HyperparametersOut:
+    """Return settings as the API shows them; they must be resolved."""
+    assert settings.learning_rate is not None
+    return HyperparametersOut(
+        epoch_count=settings.epoch_count,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        label_share=settings.label_share or None,
+        weights=None if settings.weights == WeightFormat.AUTO else settings.weights,
     )
 
 

@@ -508,6 +508,7 @@ def _model_to_row(model_id: str, request: TuningRequest, now: datetime) -> dict[
         "top_k",
         "source_tuned_model",
         "tuned_again_from",
+        "settings_reason",
         "fold_count",
     )
     return {name: getattr(request, name) for name in (*same, "base_name_asked")} | {

@@ -138,6 +138,7 @@ tuned_models = Table(
     Column("fold_count", Integer, nullable=False, server_default="0"),  # folds that evaluate it after tuning
     # id of the tuned model whose examples and settings it repeats, perhaps changed; that model may have been deleted
     Column("tuned_again_from", Text),
+    Column("settings_reason", Text),  # what `auto` chose and why
     one_of("state", State),
     Index(None, "display_name"),  # a model that is named by it
 )
