@@ -294,7 +294,7 @@ def begin_unfinished_again(connection: Connection) -> None:
     queue_unfinished(connection)
 
 
-REVISION = "0012"  # the newest one in migrations/versions; revisions count upwards
+REVISION = "0013"  # the newest one in migrations/versions; revisions count upwards
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
