@@ -4,11 +4,16 @@ import type { BaseModel, Schemas, TunedModel } from "./api/client";
 
 export type Example = { textInput: string; output: string };
 
+export type Chosen = "page" | "auto"; // by the defaults of Google's page and what the user enters, or by the server
+
+const DEFAULT_CHOICE: Chosen = "page"; // of a new draft
+
 type Settings = {
   displayName: string;
   id: string;
   description: string;
   baseModel: string; // models/… or tunedModels/…; empty means the first one that can be tuned
+  settings: Chosen; // if "auto", epochs, batch size, rate and loss are left to the server
   epochCount: number;
   batchSize: number;
   rate: "learningRate" | "learningRateMultiplier";
@@ -31,6 +36,7 @@ export const DEFAULT_SETTINGS: Settings = {
   id: "",
   description: "",
   baseModel: "",
+  settings: DEFAULT_CHOICE,
   epochCount: 5,
   batchSize: 4,
   rate: "learningRate",
@@ -52,14 +58,17 @@ export const isGoodId = (id: string, pattern = ".*") => id === "" || new RegExp(
 
 export function requestOf(draft: Draft): Schemas["TunedModelIn"] {
   const { epochCount, batchSize, rate, baseModel, labelShare, weights, tunedAgainFrom } = draft;
-  const rare = { ...(labelShare && { labelShare }), ...(weights !== DEFAULT_SETTINGS.weights && { weights }) };
+  const own = { epochCount, batchSize, [rate]: draft[rate], ...(labelShare && { labelShare }) };
   return {
     displayName: draft.displayName.trim(),
     ...(draft.description && { description: draft.description }),
     ...(baseModel.startsWith("tunedModels/") ? { tunedModelSource: { tunedModel: baseModel } } : { baseModel }),
     ...(tunedAgainFrom && { tunedAgainFrom }),
     tuningTask: {
-      hyperparameters: { epochCount, batchSize, [rate]: draft[rate], ...rare },
+      hyperparameters: {
+        ...(draft.settings === "auto" ? { settings: draft.settings } : own),
+        ...(weights !== DEFAULT_SETTINGS.weights && { weights }),
+      },
       ...(draft.holdOut !== "0" && { holdOut: draft.holdOut }),
       seed: draft.seed,
       ...(draft.source && { data: { source: draft.source } }),
@@ -100,12 +109,13 @@ export function nextName(name: string, taken: readonly string[]): string {
   }
 }
 
-/** The draft that repeats the tuning of a model. */
+/** The draft that repeats the tuning of a model, with the values that were chosen for it. */
 export function draftAgain(model: TunedModel, examples: Example[]): Draft {
   const { hyperparameters, seed, heldOutRows = 0, data } = model.tuningTask;
   return {
     ...EMPTY,
     ...hyperparameters,
+    settings: "page",
     displayName: model.displayName,
     description: model.description ?? "",
     baseModel: model.tunedModelSource?.tunedModel ?? model.baseModel ?? "",

@@ -85,6 +85,15 @@ tunery decide ${name} ${shell(state)} --questions questions.json`,
   };
 }
 
+const HYPERPARAMETERS = {
+  settings: "--settings",
+  epochCount: "--epochs",
+  batchSize: "--batch-size",
+  learningRate: "--learning-rate",
+  learningRateMultiplier: "--learning-rate-multiplier",
+  weights: "--weights",
+};
+
 /** Code that creates a tuned model; many examples come from a file. */
 export function createSnippets(address: string, request: Schemas["TunedModelIn"], id: string): Snippets {
   const examples = (request.tuningTask?.trainingData?.examples?.examples ?? []) as Example[];
@@ -123,10 +132,10 @@ print(urllib.request.urlopen(call).read().decode())`,
       `--display-name ${shell(request.displayName ?? "")}`,
       ...(id ? [`--id ${id}`] : []),
       ...(request.baseModel ? [`--base-model ${request.baseModel.replace("models/", "")}`] : []),
-      `--epochs ${hyperparameters.epochCount} --batch-size ${hyperparameters.batchSize}`,
-      hyperparameters.learningRate !== undefined
-        ? `--learning-rate ${hyperparameters.learningRate}`
-        : `--learning-rate-multiplier ${hyperparameters.learningRateMultiplier}`,
+      ...Object.entries(HYPERPARAMETERS).flatMap(([name, flag]) =>
+        name in hyperparameters ? [`${flag} ${hyperparameters[name as keyof typeof hyperparameters]}`] : [],
+      ),
+      ...(hyperparameters.labelShare ? ["--settings auto"] : []), // which is where the loss of labels comes from
       ...(holdOut ? [`--hold-out ${holdOut}`] : []),
       `--seed ${seed}`,
     ].join(" \\\n  "),

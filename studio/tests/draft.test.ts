@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { EMPTY, settingsFrom, settingsOf, nextName } from "../src/draft";
+import { EMPTY, requestOf, settingsFrom, settingsOf, nextName } from "../src/draft";
 
 test("settings survive a file; other JSON is none", () => {
   const draft = { ...EMPTY, epochCount: 3, holdOut: "10%" };
@@ -9,6 +9,15 @@ test("settings survive a file; other JSON is none", () => {
   });
   expect(settingsFrom({ epochCount: "3" })).toBeUndefined();
   expect(settingsFrom([1])).toBeUndefined();
+});
+
+test("auto settings leave the values to the server, except the weights", () => {
+  const sent = (part: Partial<typeof EMPTY>) => requestOf({ ...EMPTY, ...part }).tuningTask?.hyperparameters;
+  expect(sent({ settings: "auto", epochCount: 9, labelShare: 0.5, weights: "4bit" })).toEqual({
+    settings: "auto",
+    weights: "4bit",
+  });
+  expect(sent({ settings: "page" })).toEqual({ epochCount: 5, batchSize: 4, learningRate: 0.001 });
 });
 
 test("a model that is tuned again gets the next free version as its name", () => {

@@ -47,6 +47,15 @@ test("a request with few examples holds them, with many it reads a file", () => 
   expect(createSnippets("http://x", many, "").Python).toContain('open("examples.jsonl"');
 });
 
+test("the command has the settings of the request", () => {
+  const command = (part: Partial<typeof EMPTY>) =>
+    createSnippets("http://x", requestOf({ ...EMPTY, ...part }), "")["Command line"];
+  expect(command({})).toContain("--epochs 5 \\\n  --batch-size 4 \\\n  --learning-rate 0.001 \\\n");
+  expect(command({ settings: "auto" })).toContain("--settings auto");
+  expect(command({ settings: "auto" })).not.toContain("--epochs");
+  expect(command({ epochCount: 20, labelShare: 0.5 })).toMatch(/--epochs 20(.|\n)*--settings auto/);
+});
+
 test("a file of examples has one JSON object a line", () => {
   expect(examplesFile([{ textInput: "a\nb", output: "c" }])).toBe('{"text_input":"a\\nb","output":"c"}\n');
 });

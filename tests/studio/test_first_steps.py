@@ -65,6 +65,34 @@ def test_import_and_tune_tell_whether_it_helped(ann: Visitor, request: pytest.Fi
     check(ann, request)
 
 
+def test_auto_settings_are_chosen_and_explained(ann: Visitor, request: pytest.FixtureRequest) -> None:
+    """Before the start: the values, why, and how much longer they take; then the model's page says why, too."""
+    labels = "".join(f"row {number},{'yes' if number % 2 else 'no'}\n" for number in range(20))
+    page = ann.goto("/new")
+    ann.import_file("twenty.csv", f"text_input,output\n{labels}".encode())
+    ann.use_rows()
+    ann.name("Auto")
+    choice = page.get_by_role("radiogroup", name="Epochs, batch size and learning rate")
+    usual = "As on Gemini's tuning page: 5 epochs · batch size 4 · learning rate 0.001"
+    expect(choice.get_by_role("radio", name=usual)).to_be_checked()
+
+    chosen = "Auto: 20 epochs · batch size 4 · learning rate 0.001 · loss of labels 0.5"
+    choice.get_by_text(chosen).click()
+
+    settings = page.get_by_role("region", name="Settings")
+    reason = "Auto chose 20 epochs and a loss of labels of 0.5, 100 steps in all, since 20 rows of 2 labels are few."
+    expect(settings.get_by_text(reason)).to_contain_text("That is 4 times the steps of Gemini's tuning page, in about")
+    expect(page.get_by_role("complementary", name="Estimate").get_by_text("100", exact=True)).to_be_visible()
+    ann.open_settings()
+    expect(page.get_by_label("Epochs", exact=True)).to_have_count(0)
+    check(ann, request)
+    model = ann.tune()
+    ann.wait_until_ready()
+
+    expect(page.get_by_text(reason)).to_be_visible()
+    assert ann.call("GET", f"tunedModels/{model}")["tuningTask"]["hyperparameters"]["epochCount"] == 20
+
+
 def test_another_epoch_is_put_to_use(ann: Visitor) -> None:
     """The epoch in use is chosen on the page; the chart marks it, and the verdict says that it is of another one."""
     model = ann.create("Epochs", rows=40, epochs=3, holdOut="20")

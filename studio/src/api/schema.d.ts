@@ -1540,6 +1540,27 @@ export interface components {
             };
         };
         /**
+         * AutoSettingsOut
+         * @description What auto settings would be, or are, and why; what is named stays only if the request asks for them.
+         */
+        AutoSettingsOut: {
+            hyperparameters: components["schemas"]["HyperparametersOut"];
+            /** Reason */
+            reason: string;
+            /** Totalsteps */
+            totalSteps: number;
+            /**
+             * Timessteps
+             * @description Steps as a multiple of those of the page's settings.
+             */
+            timesSteps: number;
+            /**
+             * Timestime
+             * @description Time of the steps as a multiple of that of the page's settings.
+             */
+            timesTime: number;
+        };
+        /**
          * BaseOut
          * @description A base that is on this machine or can be fetched; fields that nobody could read are left out.
          */
@@ -2143,6 +2164,7 @@ export interface components {
             problems?: components["schemas"]["DataProblemOut"][];
             inputs: components["schemas"]["InputsOut"];
             outputs: components["schemas"]["OutputsOut"];
+            autoSettings: components["schemas"]["AutoSettingsOut"];
         };
         /**
          * EvaluationOut
@@ -3524,6 +3546,11 @@ export interface components {
              * @description Extension: the tuned model whose examples and settings it repeats.
              */
             tunedAgainFrom?: string;
+            /**
+             * Settingsreason
+             * @description Extension, if auto settings were asked for: what was chosen and why.
+             */
+            settingsReason?: string;
             /** @description Extension: absent until it has been evaluated. */
             score?: components["schemas"]["ScoreOut"];
             /** @description Extension: the caller's role. */
@@ -4230,7 +4257,7 @@ export interface components {
          * @description The rows to evaluate on; without `examples`, the held-out rows.
          *
          *     With `fold_count` (2 to 10), all rows of the model are used, and each is answered by a model that was tuned without
-         *     it.
+         *     it; with `compare_settings`, each fold is tuned a second time with the page's or with auto settings.
          */
         EvaluateIn: {
             /** @default null */
@@ -4257,6 +4284,8 @@ export interface components {
              * @default null
              */
             foldCount?: number;
+            /** @default null */
+            compareSettings?: components["schemas"]["SettingsKind"];
         };
         /**
          * ExamineIn
@@ -4474,6 +4503,11 @@ export interface components {
          * @description Settings of a tuning task; at most one of the two rates.
          */
         HyperparametersIn: {
+            /**
+             * @description Extension: where settings that are not named come from: page, or auto, which fits them to the examples.
+             * @default null
+             */
+            settings?: components["schemas"]["SettingsKind"];
             /**
              * Epochcount
              * @default null
@@ -4710,6 +4744,12 @@ export interface components {
             members: string[];
         };
         /**
+         * SettingsKind
+         * @description Where settings that are not named come from.
+         * @enum {string}
+         */
+        SettingsKind: "auto" | "page";
+        /**
          * StreamOptionsIn
          * @description What a stream sends in addition to the text.
          */
@@ -4769,6 +4809,11 @@ export interface components {
              * @default null
              */
             tunedAgainFrom?: string;
+            /**
+             * Settingsreason
+             * @default null
+             */
+            settingsReason?: unknown;
             /**
              * Displayname
              * @default null

@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { Button, FileTrigger, Label, Radio, RadioGroup } from "react-aria-components";
 import type { Estimate } from "../../api/examples";
-import { type Draft, settingsFrom, settingsOf, DEFAULT_SETTINGS } from "../../draft";
+import { type Chosen, type Draft, settingsFrom, settingsOf, DEFAULT_SETTINGS } from "../../draft";
 import { durationRange } from "../../format";
 import { download } from "../../transfer";
 import { Checkbox, Icon, NumberInput, SelectField } from "../controls";
@@ -32,11 +32,9 @@ export function SettingsSection({ draft, change, estimate }: SettingsSectionProp
   return (
     <Section id="settings" number={3} title={text.create.settings}>
       <ResultCheck draft={draft} change={change} estimate={estimate} />
+      <SettingsChoice draft={draft} change={change} estimate={estimate} />
       <div className="row spread">
-        <span className="soft">
-          {text.create.inShort(draft.epochCount, draft.batchSize, rateOf(draft))}
-          {isAmount(draft.holdOut) && ` · ${text.create.heldOutShort(draft.holdOut)}`}
-        </span>
+        <span className="soft">{isAmount(draft.holdOut) && text.create.heldOutShort(draft.holdOut)}</span>
         <Button aria-expanded={isOpen} onPress={() => setOpen(!isOpen)}>
           {text.create.advanced} <Icon name={isOpen ? "shut" : "open"} size={14} />
         </Button>
@@ -44,9 +42,13 @@ export function SettingsSection({ draft, change, estimate }: SettingsSectionProp
       {isOpen && (
         <>
           <div className="halves">
-            {number("epochCount", text.create.epochs, text.create.epochsHelp, 1, 1000)}
-            {number("batchSize", text.create.batch, text.create.batchHelp, 1, 512)}
-            <RateInput draft={draft} change={change} />
+            {draft.settings !== "auto" && (
+              <>
+                {number("epochCount", text.create.epochs, text.create.epochsHelp, 1, 1000)}
+                {number("batchSize", text.create.batch, text.create.batchHelp, 1, 512)}
+                <RateInput draft={draft} change={change} />
+              </>
+            )}
             <HoldOutInput value={draft.holdOut} change={(holdOut) => change({ holdOut })} />
             {number("seed", text.create.seed, text.create.seedHelp, 0)}
             <SelectField
@@ -90,6 +92,43 @@ function checkOf(estimate: Estimate | undefined): string {
   if (foldCount && time) return text.create.checkFolds(foldCount, durationRange(time.atLeast, time.atMost));
   return text.create.checkTooFew;
 }
+
+/** The page's values or those of the user, or the ones that the server fits to the examples, with their reason and cost. */
+function SettingsChoice({ draft, change, estimate }: SettingsSectionProps) {
+  const auto = estimate?.autoSettings;
+  const isAuto = draft.settings === "auto";
+  return (
+    <div className="stack tight">
+      <RadioGroup
+        className="react-aria-RadioGroup upright"
+        value={isAuto ? "auto" : "page"}
+        onChange={(settings) => change({ settings: settings as Chosen })}
+      >
+        <Label>{text.create.choice}</Label>
+        <Radio value="page">
+          <span>{text.create.choicePage(isStandard(draft), inShort(draft, rateOf(draft)))}</span>
+        </Radio>
+        <Radio value="auto">
+          <span>{text.create.choiceAuto(auto && autoInShort(auto))}</span>
+        </Radio>
+      </RadioGroup>
+      <p className="small soft" role="status">
+        {isAuto && auto && [auto.reason, text.create.autoCost(auto.timesSteps, auto.timesTime)].join(" ")}
+      </p>
+    </div>
+  );
+}
+
+type Values = Pick<Draft, "epochCount" | "batchSize"> & { labelShare?: number };
+
+const inShort = ({ epochCount, batchSize, labelShare = 0 }: Values, rate: string) =>
+  text.create.inShort(epochCount, batchSize, rate) + (labelShare ? ` · ${text.create.lossShort(labelShare)}` : "");
+
+const autoInShort = ({ hyperparameters }: Estimate["autoSettings"]) =>
+  inShort(hyperparameters, text.create.rateShort(hyperparameters.learningRate));
+
+const STANDARD = ["epochCount", "batchSize", "rate", "learningRate", "labelShare"] as const;
+const isStandard = (draft: Draft) => STANDARD.every((name) => draft[name] === DEFAULT_SETTINGS[name]);
 
 function rateOf(draft: Draft) {
   return draft.rate === "learningRate"

@@ -116,6 +116,15 @@ export const text = {
       ["8bit", "8 bits"],
       ["4bit", "4 bits"],
     ],
+    choice: "Epochs, batch size and learning rate",
+    choicePage: (isStandard: boolean, values: string) =>
+      `${isStandard ? "As on Gemini's tuning page" : "Your own"}: ${values}`,
+    choiceAuto: (values = "fitted to your examples") => `Auto: ${values}`,
+    autoCost: (steps: number, time: number) =>
+      steps === 1 && time === 1
+        ? ""
+        : `That is ${steps === 1 ? "as many steps as" : `${count(steps)} times the steps`} of Gemini's tuning page, in about ${Number(time.toPrecision(2))} times the time.`,
+    lossShort: (share: number) => `loss of labels ${share}`,
     inShort: (epochs: number, batch: number, rate: string) =>
       `${counted(epochs, "epoch")} · batch size ${batch} · ${rate}`,
     rateShort: (rate: number) => `learning rate ${rate}`,

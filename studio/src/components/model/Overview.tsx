@@ -111,6 +111,7 @@ function ModelFacts({ model }: { model: TunedModel }) {
             [text.job.took, took === undefined ? undefined : duration(took)],
           ]}
         />
+        {model.settingsReason && <p className="small soft">{model.settingsReason}</p>}
       </section>
       <section className="card">
         <h2>{text.model.dataFacts}</h2>
