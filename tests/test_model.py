@@ -342,6 +342,23 @@ def test_cross_validation_evaluates_each_row() -> None:
     assert {one.name for one in found.contenders if one.is_limited} == {"base", "base_examples", "tuned"}
 
 
+def test_auto_settings_are_compared_with_the_page_by_folds() -> None:
+    """Each fold is tuned twice, one after the other: `auto` has more steps, chosen for all rows."""
+    rows = [TuningExample(str(number), "yes" if number % 2 else "no") for number in range(20)]
+    steps: dict[int, int] = {}
+
+    def count(number: int, snapshot: TuningSnapshot) -> None:
+        steps[number] = snapshot.step
+
+    found = tunery.cross_validate(rows, 2, repeated=Repeated("tiny", on_step=count), compare_settings="auto")
+
+    assert list(steps.items()) == [(1, 13), (2, 50), (3, 13), (4, 50)]
+    other = found.candidate("other_settings")
+    assert other is not None
+    assert other.title == "tuned with 20 epochs and a loss of labels of 0.5 (auto)"
+    assert other.is_limited
+
+
 def test_a_tuned_model_is_evaluated_as_it_answers() -> None:
     """With a label, as `generate` answers by default, and so is its base; or freely, if the model is set to that."""
     rows = [TuningExample(f"{'ab'[n % 2] * 4} {n}", ("yes", "no")[n % 2]) for n in range(24)]

@@ -14,9 +14,19 @@ from tunery import config
 from tunery.data.cleaning import Finding, examine
 from tunery.data.dataset import Dataset, as_dataset, hold_out
 from tunery.data.outputs import OutputContract
+from tunery.data.settings import differences, settings_for
 from tunery.engine.resident import ResidentAnswering, kept_as, resident_base
 from tunery.errors import InvalidArgument
-from tunery.evaluation.contest import MAX_ROWS, OnAnswered, cross_validated, output_limit, read_answers, sampled, split
+from tunery.evaluation.contest import (
+    MAX_ROWS,
+    OnAnswered,
+    TuneFold,
+    cross_validated,
+    output_limit,
+    read_answers,
+    sampled,
+    split,
+)
 from tunery.evaluation.report import Evaluation
 from tunery.evaluation.scores import METRICS, Scoring, row_scores
 from tunery.evaluation.verdict import LEAST_CURVE_ROWS, Growth, Measured, grow
@@ -59,26 +69,55 @@ def cross_validate(
     folds: int = 5,
     *,
     repeated: Repeated | None = None,
+    compare_settings: str | None = None,
     on_answered: OnAnswered = lambda _done, _total: None,
 ) -> Evaluation:
     """
     Evaluate all rows of a dataset by tuning `folds` times, each time without the rows that are answered afterwards.
 
-    Raises InvalidArgument for fewer than 2 folds or more than there are different inputs, and what `tune` raises.
+    With `compare_settings`, "auto" or "page", each fold is tuned a second time with these settings, right after the
+    first. Raises InvalidArgument for fewer than 2 folds or more than there are
+    different inputs, for settings that are those of `repeated`, and what `tune` raises.
     """
     how = repeated or Repeated()
     examples = fitting(dataset, how.base_model).examples
     kept = resident_base(how.base_model, config.data_folder(), *kept_as(how.hyperparameters.weights))
     base = ResidentAnswering(kept)
 
+    other = None
+    if compare_settings is not None:
+        settings = other_settings(compare_settings, examples, how.hyperparameters)
+        words = f"tuned with {differences(settings, how.hyperparameters)} ({compare_settings})"
+        other = words, _each_fold(replace(how, hyperparameters=settings), lambda fold: 2 * fold)
+    return cross_validated(
+        examples,
+        folds,
+        base,
+        _each_fold(how, (lambda fold: 2 * fold - 1) if other else (lambda fold: fold)),
+        seed=how.seed,
+        on_answered=on_answered,
+        constrains_tuned=how.constrains_outputs,
+        other=other,
+    )
+
+
+def other_settings(kind: str, examples: Sequence[TuningExample], own: Hyperparameters) -> Hyperparameters:
+    """Return the settings to compare with a model's own, chosen for all of its rows; raises InvalidArgument."""
+    found = settings_for(kind, examples, {"weights": own.weights})[0].resolve()
+    if found == own.resolve():
+        raise InvalidArgument(f"Nothing to compare: for these rows, the {kind} settings are those that the model has.")
+    return found
+
+
+def _each_fold(how: Repeated, number_of: Callable[[int], int]) -> TuneFold:
+    """Return what tunes on the rows of a fold; `number_of` a fold is the number of its tuning run."""
+
     @contextmanager
     def tuned(examples: Sequence[TuningExample], number: int) -> Iterator[ResidentAnswering]:
-        model = how.tune(examples, number)
+        model = how.tune(examples, number_of(number))
         yield model.answering()
 
-    return cross_validated(
-        examples, folds, base, tuned, seed=how.seed, on_answered=on_answered, constrains_tuned=how.constrains_outputs
-    )
+    return tuned
 
 
 def cross_validated_losses(

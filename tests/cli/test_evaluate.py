@@ -73,6 +73,32 @@ def test_folds_tune_again_and_answer_every_row(run: Run, tuned: str) -> None:
     assert "Tuning 2 of 2" in done.said
 
 
+def test_folds_compare_settings(run: Run, tiny: str, tmp_path: Path, home: Path) -> None:
+    """
+    Each fold is tuned with the settings of the model and with those named; both stand in the table, the verdict and
+    the stored report. Settings that the model has, or without folds, are refused.
+    """
+    file = tmp_path / "odd.csv"
+    file.write_text("text_input,output\n" + "".join(f"{n},{'yes' if n % 2 else 'no'}\n" for n in range(20)))
+    tune = ("tune", file, "--base-model", tiny, "--batch-size", "20", "--no-verdict", "--yes", "--hold-out", "0")
+    assert run(*tune, "--id", "short", "--epochs", "1").status == 0
+    evaluate = ("evaluate", "short", "--folds", "2", "--compare-settings")
+
+    done = run(*evaluate, "page")
+
+    assert done.status == 0, done.said
+    assert "Tuning 4 of 4" in done.said
+    assert "\ntuned with 5 epochs and batch size 4 (page)  " in done.output
+    with Library.open(home) as library:
+        report = library.report(library.get("short"), "EVALUATION")
+    assert report is not None
+    assert {one["against"] for one in report["comparisons"]} >= {"base", "other_settings"}
+    assert "if tuned with 5 epochs and batch size 4 (page): " in report["verdict"]["text"]
+    assert "needs --folds" in run("evaluate", "short", "--compare-settings", "auto").said
+    assert run(*tune, "--id", "page", "--epochs", "5", "--batch-size", "4").status == 0
+    assert "the page settings are those that the model has" in run("evaluate", "page", *evaluate[2:], "page").said
+
+
 def test_rows_that_were_tuned_on_are_left_out(run: Run, tuned: str, data: Path, rows: Path) -> None:
     """They are left out of a file with other rows; a file without other rows is refused."""
     rows.write_text(rows.read_text() + "3,4\n")

@@ -40,6 +40,15 @@ class Scripted:
         return [str(int(prompt.removesuffix("\nAnswer:").split()[-1]) + 1) for prompt in prompts]
 
 
+@dataclass
+class Forgetful(Scripted):
+    """Answers with the number itself where that is odd."""
+
+    def answers(self, prompts: Sequence[str], max_output_tokens: int, form: AnswerForm | None = None) -> list[str]:
+        right = super().answers(prompts, max_output_tokens, form)
+        return [answer if int(answer) % 2 else "odd" for answer in right]
+
+
 def numbers(start: int, count: int) -> list[TuningExample]:
     return [TuningExample(f"What comes after the number {n}", str(n + 1)) for n in range(start, start + count)]
 
@@ -161,6 +170,52 @@ def test_cross_validation_answers_every_row_by_a_model_without_it() -> None:
     assert all(not known & asked and len(known | asked) == 20 for _, known, asked in seen)
     with pytest.raises(InvalidArgument, match="at least 2"):
         split(rows, 21)
+
+
+def test_other_settings_are_compared_in_pairs() -> None:
+    """
+    Two models answer the rows of each fold, tuned on the same others; the lead is that over the same rows, and the
+    verdict on tuning stays, with a sentence on the settings.
+    """
+    rows, trained = numbers(0, 40), []
+
+    @contextmanager
+    def tuned(examples: Sequence[TuningExample], number: int) -> Iterator[Scripted]:
+        trained.append((number, tuple(examples)))
+        yield Scripted()
+
+    @contextmanager
+    def worse(examples: Sequence[TuningExample], number: int) -> Iterator[Forgetful]:
+        trained.append((number, tuple(examples)))
+        yield Forgetful()
+
+    plain = cross_validated(rows, 4, Scripted(), tuned)
+    trained.clear()
+    found = cross_validated(rows, 4, Scripted(), tuned, other=("tuned with 1 epoch (page)", worse))
+    other_way = cross_validated(rows, 4, Scripted(), worse, other=("tuned with 9 epochs (auto)", tuned))
+    level = cross_validated(rows, 4, Scripted(), tuned, other=("tuned with 9 epochs (auto)", tuned))
+
+    assert [trained[2 * fold] for fold in range(4)] == [trained[2 * fold + 1] for fold in range(4)]
+    other = found.candidate("other_settings")
+    assert other is not None
+    assert (other.title, other.score) == ("tuned with 1 epoch (page)", 0.5)
+    lead = next(one for one in found.comparisons if one.against == "other_settings")
+    assert lead.difference == 0.5
+    assert lead.interval.low > 0.3
+    assert [one for one in found.comparisons if one is not lead] == list(plain.comparisons)
+    assert plain.verdict is not None
+    assert said(found).startswith(
+        f"{plain.verdict.text} The settings of the model are better than the others (50% if tuned with 1 epoch (page):"
+        " +50 points for the model, +3"
+    )
+    assert "The other settings are better than those of the model (100% if" in said(other_way)
+    assert "These rows do not tell which settings are better (100% if" in said(level)
+
+
+def said(found: Evaluation) -> str:
+    """Return the verdict in words."""
+    assert found.verdict is not None
+    return found.verdict.text
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,7 @@ def test_folds_are_asked_for_by_name(client: httpx2.Client) -> None:
     for body, message in (
         ({"foldCount": 1}, "fold_count must be 2 to 10, not 1."),
         ({"foldCount": 11}, "fold_count must be 2 to 10, not 11."),
+        ({"compareSettings": "auto"}, "compareSettings needs foldCount: each fold is tuned with both settings."),
         (
             {"foldCount": 3, "examples": {"examples": [{"textInput": "1", "output": "2"}]}},
             "foldCount evaluates on the model's own rows; leave out examples.",

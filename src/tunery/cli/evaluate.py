@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +35,7 @@ from tunery.old_models import (
     record,
 )
 from tunery.progress import LiveLine, count_progress, doing
-from tunery.types import TunedModel
+from tunery.types import SettingsKind, TunedModel
 
 
 @reads_file
@@ -47,6 +47,10 @@ def evaluate(
     ] = None,
     folds: Annotated[
         int | None, option("Evaluate by K-fold cross-validation (tunes K times).", "do not tune", metavar="K")
+    ] = None,
+    compare_settings: Annotated[
+        SettingsKind | None,
+        option("With --folds, tune each fold with these settings, too: auto or page.", "none"),
     ] = None,
     rows: Annotated[
         int, option("Maximum number of rows; if there are more, a sample is used.", MAX_ROWS, metavar="N")
@@ -65,13 +69,16 @@ def evaluate(
     """
     if rows < 1:
         raise InvalidArgument("--rows must be at least 1.")
+    if compare_settings is not None and folds is None:
+        raise InvalidArgument("--compare-settings needs --folds: each fold is tuned with both settings.")
     place = workplace(server, device)
     place.require_model(model)
-    request = _request(file, against, reading, rows, seed)
+    request = replace(_request(file, against, reading, rows, seed), compare_settings=compare_settings)
     with LiveLine() as live:
         shown = output.evaluation_progress(live)
         if folds is not None:
-            found = place.cross_validate(model, request, folds, output.tuning_progress(live, folds), shown)
+            tunings = folds if compare_settings is None else 2 * folds
+            found = place.cross_validate(model, request, folds, output.tuning_progress(live, tunings), shown)
         else:
             found = place.evaluate(model, request, shown)
     if json:

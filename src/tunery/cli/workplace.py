@@ -78,6 +78,7 @@ class EvaluationRequest:
     max_rows: int = MAX_ROWS
     seed: int = 0
     numbers: tuple[int, ...] = ()  # numbers of the rows in their file
+    compare_settings: str | None = None  # by folds: those with which each fold is tuned a second time
 
 
 class AnsweringModel(Protocol):
@@ -348,7 +349,9 @@ class Here:
                 limits = prompt_options(library, model).constrains_outputs
             how = Repeated(model.base_model, model.task.hyperparameters, model.task.seed, on_step, limits)
         known = request.numbers if model is None or request.rows is not None else sum(self._row_numbers(model), ())
-        found = cross_validate(rows, folds, repeated=how, on_answered=on_answered).renumbered(known)
+        other = request.compare_settings
+        found = cross_validate(rows, folds, repeated=how, compare_settings=other, on_answered=on_answered)
+        found = found.renumbered(known)
         if model is not None and request.rows is None:
             self._keep(model, found)
         return found
@@ -600,7 +603,8 @@ class There:
         if request.rows is not None:
             raise InvalidArgument("--folds with FILE tunes on this machine; leave out --server.")
         model = self.get(name)
-        return self._awaited(model, self._call("POST", f"{model.name}:evaluate", {}, {"foldCount": folds}), on_answered)
+        body = {"foldCount": folds, "compareSettings": request.compare_settings}
+        return self._awaited(model, self._call("POST", f"{model.name}:evaluate", {}, body), on_answered)
 
     def model(self, name: str) -> RemoteModel:
         tuned_name, epoch = folders.split_epoch(name)

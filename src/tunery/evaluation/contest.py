@@ -10,7 +10,7 @@ import hashlib
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
@@ -22,7 +22,7 @@ from tunery.data.outputs import OutputContract
 from tunery.errors import InvalidArgument
 from tunery.evaluation.report import Evaluation, ScoringKind
 from tunery.evaluation.scores import Scoring
-from tunery.evaluation.verdict import LEAST_ROWS, RECORDED, TUNED, Answers, judge
+from tunery.evaluation.verdict import LEAST_ROWS, OTHER, RECORDED, TUNED, Answers, judge
 from tunery.types import AnswerForm, TuningExample
 
 MAX_ROWS = 500  # ±4 points at 95 %; more rows would hardly change the verdict
@@ -84,10 +84,19 @@ class RecordedAnswers:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherSettings:
+    """A model tuned on the same rows with other settings; `title` says which."""
+
+    model: AnsweringModel
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class Contest:
     """
     The candidates. Without `tuned`, only the base is evaluated; `examples` are the training rows, if known.
 
+    `other` is a model tuned with other settings, which answers as the tuned one does.
     If `outputs` are labels, the base chooses among them too, and so does the tuned model unless it is served without
     them (`constrains_tuned`). By default they are those of the examples, or of the rows if there is only a base.
     """
@@ -100,6 +109,7 @@ class Contest:
     outputs: OutputContract | None = None
     constrains_tuned: bool = True
     states: dict[tuple[str, str], Sequence[float]] = field(default_factory=dict)  # read so far, by preamble and prompt
+    other: OtherSettings | None = None
 
     def evaluate(
         self, rows: Sequence[TuningExample], *, max_rows: int = MAX_ROWS, source: str = "", seed: int = 0
@@ -148,18 +158,20 @@ class Contest:
         runs = [("base", self.base, texts, form)]
         runs += [("base_examples", self.base, prompts, form)] if shots else []
         runs += [(TUNED, self.tuned, texts, form if self.constrains_tuned else None)] if self.tuned else []
+        runs += [(OTHER, self.other.model, texts, form if self.constrains_tuned else None)] if self.other else []
         chances: list[Mapping[str, float]] = []
         for number, (name, model, inputs, own) in enumerate(runs):
             at, total = number * len(texts), len(runs) * len(texts)
             by_candidate[name], found = read_answers(model, inputs, limit, own, partial(self._tell, at, total))
-            chances = found if name == TUNED else []
+            chances = found if name == TUNED else chances
         if self.tuned and not self.constrains_tuned and form and form.labels and isinstance(self.tuned, LabelModel):
             chances = read_answers(self.tuned, texts, limit, form)[1]
         if self.recorded is not None:
             by_candidate[RECORDED] = [self.recorded.answers[at] for at in indices]
         title = self.recorded.title if self.recorded else ""
         limited = frozenset(name for name, _, _, own in runs if own is not None)
-        return Answers(by_candidate, shots, chances, title, limited)
+        other = self.other.title if self.other else ""
+        return Answers(by_candidate, shots, chances, title, other, limited)
 
     def _by_states(self, base: StateModel, texts: Sequence[str]) -> dict[str, Sequence[str]]:
         """Return the answers of a regression on the base's states, none if they cannot be known."""
@@ -357,10 +369,12 @@ def cross_validated(
     seed: int = 0,
     on_answered: OnAnswered = lambda _done, _total: None,
     constrains_tuned: bool = True,
+    other: tuple[str, TuneFold] | None = None,
 ) -> Evaluation:
     """
     Return the evaluation of all rows that fit; `tuned(rows, fold)` tunes a model on the rows of the other folds.
 
+    `other` are other settings in words, and what tunes with them on the same rows.
     Where outputs are labels, each fold may answer with those of all rows, as the model tuned on all of them may.
     """
     limit, outputs = output_limit(examples), OutputContract.learn([row.output for row in examples])
@@ -374,7 +388,9 @@ def cross_validated(
         inside = set(indices)
         train = [row for at, row in enumerate(usable) if at not in inside]
         test = [usable[at] for at in indices]
-        with tuned(train, fold) as model:
+        with ExitStack() as models:
+            model = models.enter_context(tuned(train, fold))
+            rival = None if other is None else OtherSettings(models.enter_context(other[1](train, fold)), other[0])
             contest = Contest(
                 base,
                 model,
@@ -383,6 +399,7 @@ def cross_validated(
                 outputs=outputs,
                 constrains_tuned=constrains_tuned,
                 states=states,
+                other=rival,
             )
             parts.append(contest.collect(test, limit))
         rows += test
@@ -391,7 +408,7 @@ def cross_validated(
     joined = {name: [answer for part in parts for answer in part.by_candidate[name]] for name in names}
     shots, chances = max(part.examples_in_prompt for part in parts), [each for part in parts for each in part.chances]
     chances = chances if all(part.chances for part in parts) else []
-    together = Answers(joined, shots, chances, limited=parts[0].limited)
+    together = Answers(joined, shots, chances, other_title=parts[0].other_title, limited=parts[0].limited)
     return replace(
         judge(rows, together, seed=seed).renumbered(numbers),
         source=f"{folds} folds of {len(examples)} rows",

@@ -45,6 +45,7 @@ LEAST_ROWS = 20  # with fewer, one row is worth more than five points
 SHOWN_ROWS = 5
 KEPT_ROWS = 100  # of which every answer is kept, for the table of held-out rows
 TUNED, RECORDED = "tuned", "recorded"
+OTHER = "other_settings"  # tuned on the same rows as the tuned model, with other settings
 SIMPLE = ("majority", "similar", "states")
 PROMPTED = ("base", "base_examples")
 _MATTERS = 0.05  # a smaller gain is hardly worth a tuned model
@@ -59,6 +60,7 @@ class Answers:
     examples_in_prompt: int = 0
     chances: Sequence[Mapping[str, float]] = ()  # the tuned model's probability of each label, for each row
     recorded_title: str = "recorded answers"
+    other_title: str = ""
     limited: frozenset[str] = frozenset()  # the candidates that could answer with one of the labels only
 
 
@@ -189,6 +191,23 @@ def _with_reading(verdict: Verdict, limited: frozenset[str]) -> Verdict:
     return replace(verdict, text=f"{verdict.text} {how}")
 
 
+def _with_other_settings(verdict: Verdict, candidates: Sequence[Candidate], found: Sequence[Comparison]) -> Verdict:
+    """Return the verdict with how the same rows went with other settings, if that was tried."""
+    other = next((one for one in candidates if one.name == OTHER), None)
+    if other is None:
+        return verdict
+    ours = next(one for one in found if one.against == OTHER)
+    low, high = points(ours.interval.low), points(ours.interval.high)
+    if ours.interval.low > 0:
+        what = "The settings of the model are better than the others"
+    elif ours.interval.high < 0:
+        what = "The other settings are better than those of the model"
+    else:
+        what = "These rows do not tell which settings are better"
+    figures = f"{other.score:.0%} if {other.title}: {points(ours.difference)} points for the model, {low} to {high}"
+    return replace(verdict, text=f"{verdict.text} {what} ({figures}).")
+
+
 def _too_few(why: str) -> Verdict:
     return Verdict(VerdictKind.TOO_FEW_ROWS, f"Too few rows to tell: {why}.")
 
@@ -211,6 +230,7 @@ def _title(name: str, kind: ScoringKind, answers: Answers) -> str:
         "base_examples": f"the base model with {shots} example{'s' * (shots != 1)}",
         TUNED: "the tuned model",
         RECORDED: answers.recorded_title,
+        OTHER: answers.other_title,
     }
     return titles[name]
 
@@ -228,10 +248,15 @@ def _with_tuned(
     is_compared = any(name in (*SIMPLE, *PROMPTED) for name in rivals)
     expected = [row.output.strip() for row in rows]
     best, worst, answered = _shown(rows, answers.by_candidate, scores)
+    comparisons = tuple(compare(found.shape, name, scores[TUNED], scores[name], seed) for name in rivals)
+    verdict = None
+    if is_compared:
+        verdict = _with_reading(decide(found.contenders, scores, found.shape), answers.limited)
+        verdict = _with_other_settings(verdict, found.contenders, comparisons)
     return replace(
         found,
-        comparisons=tuple(compare(found.shape, name, scores[TUNED], scores[name], seed) for name in rivals),
-        verdict=_with_reading(decide(found.contenders, scores, found.shape), answers.limited) if is_compared else None,
+        comparisons=comparisons,
+        verdict=verdict,
         confusion=confusion(found.shape, expected, read[TUNED]),
         calibration=calibrate(expected, answers.chances) if answers.chances else None,
         best_rows=best,

@@ -186,7 +186,9 @@ def _evaluation_work(services: Services, model: TunedModel, body: EvaluateIn) ->
     if body.fold_count is not None:
         if body.examples is not None:
             raise InvalidArgument("foldCount evaluates on the model's own rows; leave out examples.")
-        return services.evaluations.folds_work(model, body.fold_count)
+        return services.evaluations.folds_work(model, body.fold_count, body.compare_settings)
+    if body.compare_settings is not None:
+        raise InvalidArgument("compareSettings needs foldCount: each fold is tuned with both settings.")
     if body.examples is None:
         if body.recorded is not None:
             raise InvalidArgument("recorded must be sent with the examples that were answered.")

@@ -152,18 +152,24 @@ class FoldsWork:
     folds: int
     numbers: tuple[int, ...] = field(default=(), repr=False)  # of the rows in their file
     constrains_outputs: bool = True  # as in `EvaluationWork`
+    compare_settings: str | None = None  # those with which each fold is tuned a second time
 
     def document(self, channel: Channel) -> dict[str, Any]:
-        from tunery.resampling import Repeated, cross_validate
+        from tunery.resampling import Repeated, cross_validate, other_settings
 
         os.environ["TUNERY_HOME"] = str(self.data_folder)  # where `tune` looks for bases
-        steps = self.hyperparameters.total_steps(len(self.rows) * (self.folds - 1) // self.folds)
+        tuned = [self.hyperparameters]
+        if self.compare_settings is not None:
+            tuned.append(other_settings(self.compare_settings, self.rows, self.hyperparameters))
+        rows = len(self.rows) * (self.folds - 1) // self.folds
+        steps = [settings.total_steps(rows) for settings in tuned] * self.folds  # of each tuning run
 
         def on_step(number: int, snapshot: TuningSnapshot) -> None:
-            channel.send(Progressed((number - 1) * steps + snapshot.step, self.folds * steps))
+            channel.send(Progressed(sum(steps[: number - 1]) + snapshot.step, sum(steps)))
 
         how = Repeated(self.base_model, self.hyperparameters, self.seed, on_step, self.constrains_outputs)
-        return cross_validate(self.rows, self.folds, repeated=how).renumbered(self.numbers).document()
+        found = cross_validate(self.rows, self.folds, repeated=how, compare_settings=self.compare_settings)
+        return found.renumbered(self.numbers).document()
 
 
 class _ServerModel:

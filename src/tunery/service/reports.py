@@ -294,10 +294,10 @@ class Evaluations(Reports):
         constrains = prompt_options(self._library, model).constrains_outputs
         return EvaluationWork(held_out, used, "held-out rows", max_rows, seed, None, numbers, constrains)
 
-    def folds_work(self, model: TunedModel, folds: int) -> FoldsWork:
+    def folds_work(self, model: TunedModel, folds: int, compare_settings: str | None = None) -> FoldsWork:
         """
-        Return the work of evaluating by folds of all rows; raises InvalidArgument, and FailedPrecondition if the base
-        has changed.
+        Return the work of evaluating by folds of all rows, perhaps beside other settings; raises InvalidArgument, and
+        FailedPrecondition if the base has changed.
         """
         rows = tuple(row for part in self._library.examples(model) for row in part)
         most = min(MAX_FOLDS, len({row.text_input.strip() for row in rows}))
@@ -307,7 +307,8 @@ class Evaluations(Reports):
         task = model.task
         folder, numbers = self._library.folder.path, sum(self._library.row_numbers(model), ())
         constrains = prompt_options(self._library, model).constrains_outputs
-        return FoldsWork(model.base_model, task.hyperparameters, task.seed, folder, rows, folds, numbers, constrains)
+        how = model.base_model, task.hyperparameters, task.seed, folder
+        return FoldsWork(*how, rows, folds, numbers, constrains, compare_settings)
 
     def _answer(self, child: Child, model: TunedModel, message: object) -> None:
         try:

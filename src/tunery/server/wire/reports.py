@@ -19,7 +19,7 @@ from tunery.server.wire.datasets import StoredExampleOut
 from tunery.server.wire.messages import Message, StrictIncoming, Timestamp
 from tunery.server.wire.tuning import TuningExamplesIn
 from tunery.service.reports import Progress
-from tunery.types import MAX_DATASET_BYTES, TuningExample
+from tunery.types import MAX_DATASET_BYTES, SettingsKind, TuningExample
 
 
 class InquiryErrorOut(Message):
@@ -68,7 +68,7 @@ class EvaluateIn(StrictIncoming):
     The rows to evaluate on; without `examples`, the held-out rows.
 
     With `fold_count` (2 to 10), all rows of the model are used, and each is answered by a model that was tuned without
-    it.
+    it; with `compare_settings`, each fold is tuned a second time with the page's or with auto settings.
     """
 
     max_bytes = MAX_DATASET_BYTES
@@ -79,6 +79,7 @@ class EvaluateIn(StrictIncoming):
     max_rows: int | None = None
     seed: int | None = None
     fold_count: int | None = None
+    compare_settings: SettingsKind | None = None
 
 
 class IntervalOut(Message):
