@@ -8,7 +8,7 @@
 # make step    the compiled decoding step again, after a change in src/tunery/engine/answers/native
 # make site    the docs as a site with search and llms.txt, in build/site; a dead link is an error
 # make audit   dangerous code and vulnerable packages: bandit, rules of our own for semgrep, pip-audit, npm audit
-# make quality the visible quality suite (about two hours on two cores; goes on where it stopped)
+# make quality the visible quality suite (half a day on two cores; goes on where it stopped)
 # make bench   speed and memory beside TRL + PEFT, llama.cpp and transformers + PEFT, in one run each
 
 PYTHON ?= python3

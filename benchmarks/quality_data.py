@@ -1,7 +1,7 @@
 """
-The rows of the quality benchmark: TREC-6, SMS spam, next number, tickets.
+The rows of the quality benchmark: TREC-6, SMS spam, next number, tickets, synopsis, package search.
 
-TREC and SMS rows come from `quality_sources.py`, the others from `examples/`.
+TREC and SMS rows come from `quality_sources.py`, the last two from `quality_debian.py`, the others from `examples/`.
 Knows splits; nothing of models, methods or scores.
 
     task = load_task("trec6")
@@ -17,6 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from benchmarks.quality_debian import (
+    CHOICES,
+    SEARCH_INSTRUCTIONS,
+    SYNOPSIS_INSTRUCTIONS,
+    Package,
+    read_packages,
+    search_rows,
+    synopsis_rows,
+)
 from benchmarks.quality_sources import TREC_LABELS, WHEEL, read_sms, read_trec
 from tunery.types import TuningExample
 
@@ -24,6 +33,8 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 
 TEST_ROWS = 300
+DEBIAN_TEST_ROWS = 100  # they are longer
+DEBIAN_ROWS = 3_000  # to draw from
 TEST_SEED = 2024  # fixes the test rows once for all sizes and seeds
 
 TREC_INSTRUCTIONS = (
@@ -39,10 +50,11 @@ class Task:
 
     name: str
     instructions: str  # with which each text_input begins; may be empty
-    metric: str  # "accuracy" or "macro-f1"
+    metric: str  # "accuracy", "macro-f1" or "rouge-l"
     labels: tuple[str, ...]  # all outputs there are; empty: free text
     pool: tuple[TuningExample, ...]  # training rows are drawn from here
     test: tuple[TuningExample, ...]
+    max_output_tokens: int = 24  # enough for the longest answer; the rest leaves the base room for a sentence around it
 
     def sample(
         self, n: int, seed: int, *, is_stratified: bool = False
@@ -114,11 +126,40 @@ def load_tickets(_wheel: Path) -> Task:
     )
 
 
+def load_synopsis(_wheel: Path) -> Task:
+    test, pool = _debian_parts()
+    test_rows, pool_rows = (_instructed(SYNOPSIS_INSTRUCTIONS, synopsis_rows(part)) for part in (test, pool))
+    chosen = test_rows[:DEBIAN_TEST_ROWS]
+    return Task("synopsis", SYNOPSIS_INSTRUCTIONS, "rouge-l", (), pool_rows, chosen, max_output_tokens=40)
+
+
+def load_package_search(_wheel: Path) -> Task:
+    # each answer is a letter, so the share of right answers is the recall at 1
+    test, pool = _debian_parts()
+    test_rows, pool_rows = (_instructed(SEARCH_INSTRUCTIONS, search_rows(part, TEST_SEED)) for part in (test, pool))
+    return Task(
+        "package-search", SEARCH_INSTRUCTIONS, "accuracy", tuple(CHOICES), pool_rows, test_rows[:DEBIAN_TEST_ROWS]
+    )
+
+
+def _debian_parts() -> tuple[list[Package], list[Package]]:
+    """Return the packages of test rows and of rows to draw from; the two have no source package in common."""
+    order = list(read_packages())
+    Random(TEST_SEED).shuffle(order)
+    return order[:DEBIAN_ROWS], order[DEBIAN_ROWS : 2 * DEBIAN_ROWS]
+
+
+def _instructed(instructions: str, rows: Sequence[TuningExample]) -> tuple[TuningExample, ...]:
+    return tuple(TuningExample(instructions + row.text_input, row.output) for row in rows)
+
+
 TASKS: dict[str, Callable[[Path], Task]] = {
     "trec6": load_trec6,
     "sms": load_sms,
     "next-number": load_next_number,
     "tickets": load_tickets,
+    "synopsis": load_synopsis,
+    "package-search": load_package_search,
 }
 
 
@@ -134,6 +175,6 @@ def _split(name: str, instructions: str, metric: str, labels: tuple[str, ...], r
     order.sort(key=lambda row: row.output)
     # Every k-th row of a list sorted by label holds each label in its share
     chosen = {index * len(order) // TEST_ROWS for index in range(TEST_ROWS)}
-    whole = [TuningExample(instructions + row.text_input, row.output) for row in order]
+    whole = _instructed(instructions, order)
     pool = tuple(row for index, row in enumerate(whole) if index not in chosen)
     return Task(name, instructions, metric, labels, pool, tuple(whole[index] for index in sorted(chosen)))

@@ -1,5 +1,5 @@
 """
-Scores of answers: accuracy, macro-F1, and the reading of an answer that says more than was asked.
+Scores of answers: accuracy, macro-F1, ROUGE-L with chrF, and the reading of an answer that says more than was asked.
 
 Works on lists of texts of equal length; knows nothing of models or tasks.
 """
@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from statistics import mean
+
+from tunery.evaluation.report import ScoringKind
+from tunery.evaluation.scores import figures, row_scores
 
 OFF_LABEL = "(no label)"
 
 
 def score(metric: str, expected: Sequence[str], answers: Sequence[str]) -> float:
-    """Return the score in 0..1 by the name of the metric: "accuracy" or "macro-f1"."""
-    return {"accuracy": accuracy, "macro-f1": macro_f1}[metric](expected, answers)
+    """Return the score in 0..1 by the name of the metric: "accuracy", "macro-f1" or "rouge-l"."""
+    return {"accuracy": accuracy, "macro-f1": macro_f1, "rouge-l": rouge_l}[metric](expected, answers)
+
+
+def further_scores(metric: str, expected: Sequence[str], answers: Sequence[str]) -> dict[str, float]:
+    """Return what else is measured beside a metric, in 0..1 by name."""
+    return {"chrf": chrf(expected, answers)} if metric == "rouge-l" else {}
 
 
 def accuracy(expected: Sequence[str], answers: Sequence[str]) -> float:
@@ -25,6 +34,17 @@ def macro_f1(expected: Sequence[str], answers: Sequence[str]) -> float:
     """Return the mean F1 over the labels that are expected; an answer that is no label is a miss for its row only."""
     labels = sorted(set(expected))
     return sum(_f1(label, expected, answers) for label in labels) / len(labels)
+
+
+def rouge_l(expected: Sequence[str], answers: Sequence[str]) -> float:
+    """Return the mean ROUGE-L, as `tunery evaluate` measures it."""
+    return mean(row_scores(ScoringKind.LONG_TEXT, expected, answers))
+
+
+def chrf(expected: Sequence[str], answers: Sequence[str]) -> float:
+    """Return the mean chrF of the rows, as `tunery evaluate` measures it."""
+    found = figures(ScoringKind.LONG_TEXT, expected, answers, [0.0] * len(expected))
+    return next(figure.value for figure in found if figure.metric == "chrf")
 
 
 def _f1(label: str, expected: Sequence[str], answers: Sequence[str]) -> float:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import mean
+from statistics import mean, pstdev
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Cell:
     examples: int  # training rows the method uses
     seed: int
     options: dict[str, object] = field(default_factory=dict)  # what differs from the defaults
+    is_stratified: bool = False  # whether each label is drawn in its share
 
     @property
     def key(self) -> str:
@@ -41,6 +42,7 @@ class Result:
     off_label: int  # answers that name no label; for free text 0
     test_rows: int
     seconds: float  # tuning and answering together
+    further: dict[str, float] = field(default_factory=dict)  # other scores of the same answers, 0..1
 
 
 def read(path: Path) -> list[Result]:
@@ -72,24 +74,27 @@ def table(results: Sequence[Result], *, is_lenient: bool = False) -> str:
 def _block(results: Sequence[Result], is_lenient: bool) -> str:
     scores: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for result in results:
-        scores[_row_name(result.cell)][result.cell.examples].append(
-            result.lenient_score if is_lenient else result.score
-        )
+        row, score = scores[_row_name(result.cell)], result.lenient_score if is_lenient else result.score
+        row[result.cell.examples].append(score)
+        for name, value in result.further.items():
+            scores[f"{_row_name(result.cell)}: {name}"][result.cell.examples].append(value)
     columns = sorted({result.cell.examples for result in results})
     head = f"{results[0].cell.task}: {results[0].metric}, {results[0].test_rows} test rows"
     lines = [f"| {head} | " + " | ".join(f"{count} rows" for count in columns) + " |", "|---|" + "---|" * len(columns)]
     for name, row in scores.items():
-        lines.append(f"| {name} | " + " | ".join(_mean_and_range(row.get(count, [])) for count in columns) + " |")
+        lines.append(f"| {name} | " + " | ".join(_mean_and_deviation(row.get(count, [])) for count in columns) + " |")
     return "\n".join(lines)
 
 
 def _row_name(cell: Cell) -> str:
-    return ", ".join([cell.method, *(f"{name} {value}" for name, value in sorted(cell.options.items()))])
+    how = ["stratified"] if cell.is_stratified else []
+    return ", ".join([cell.method, *how, *(f"{name} {value}" for name, value in sorted(cell.options.items()))])
 
 
-def _mean_and_range(scores: Sequence[float]) -> str:
+def _mean_and_deviation(scores: Sequence[float]) -> str:
+    """Return the mean and the standard deviation over the draws, and of how many."""
     if not scores:
         return ""
     if len(scores) == 1:
         return f"{scores[0]:.3f}"
-    return f"{mean(scores):.3f} ({min(scores):.3f}-{max(scores):.3f})"
+    return f"{mean(scores):.3f} ± {pstdev(scores):.3f} ({len(scores)})"

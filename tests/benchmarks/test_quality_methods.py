@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -98,6 +98,72 @@ def test_tfidf_on_free_text_answers_as_the_most_similar_row() -> None:
     pytest.importorskip("sklearn")
 
     assert METHODS["tfidf"].answer(trial(FREE_TEXT)) == ["tool", "flower"]
+
+
+def lengths(texts: Sequence[str]) -> list[list[float]]:
+    """Stand-in vectors: the number of hammers, and the number of letters."""
+    return [[float(text.count("hammer")), len(text) / 1000] for text in texts]
+
+
+def test_a_sentence_encoder_feeds_a_regression(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads the texts without their instructions; a single label is answered, free text is that of the nearest."""
+    read: list[str] = []
+
+    def vectors(texts: Sequence[str]) -> list[list[float]]:
+        read.extend(texts)
+        return lengths(texts)
+
+    monkeypatch.setattr(quality_methods, "sentence_vectors", lambda: vectors)
+
+    assert METHODS["minilm"].answer(trial()) == ["tool", "flower"]
+    assert METHODS["minilm"].answer(trial(FREE_TEXT)) == ["tool", "flower"]
+    assert METHODS["minilm"].answer(trial(train=TRAIN[:2])) == ["flower", "flower"]
+    assert not any(text.startswith("Sort") for text in read)
+
+
+def test_states_are_those_of_whole_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the instructions, which are named as their beginning; the rest is as for other vectors."""
+    asked: list[tuple[object, str]] = []
+
+    def vectors(base: object, texts: Sequence[str], preamble: str) -> list[list[float]]:
+        asked.append((base, preamble))
+        assert all(text.startswith(preamble) for text in texts)
+        return lengths(texts)
+
+    monkeypatch.setattr(quality_methods, "load_base", lambda name: name)
+    monkeypatch.setattr(quality_methods, "state_vectors", vectors)
+
+    assert METHODS["states"].answer(trial()) == ["tool", "flower"]
+    assert METHODS["states"].answer(trial(FREE_TEXT)) == ["tool", "flower"]
+    assert set(asked) == {(TuningOptions().base_model, "Sort: ")}
+
+
+WISHES = (
+    TuningExample("Find: a game of chess\nA: It plays chess, a game.\nB: It reads mail.", "A"),
+    TuningExample("Find: read mail fast\nA: It plays chess, a game.\nB: It reads mail.", "B"),
+)
+SEARCH = Task("search", "Find: ", "accuracy", ("A", "B"), WISHES, WISHES)
+
+
+def test_the_most_similar_description_is_the_match(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By common words, or by the vectors of a sentence encoder."""
+
+    def vectors(texts: Sequence[str]) -> list[list[float]]:
+        return [[float("chess" in text), float("mail" in text)] for text in texts]
+
+    monkeypatch.setattr(quality_methods, "sentence_vectors", lambda: vectors)
+    search = Trial(SEARCH, (), WISHES, TuningOptions(), seed=0)
+
+    assert METHODS["tfidf-match"].answer(search) == ["A", "B"]
+    assert METHODS["minilm-match"].answer(search) == ["A", "B"]
+
+
+def test_the_lead_is_the_first_sentence() -> None:
+    """Of the description, without the instructions."""
+    rows = (TuningExample("Sum up: It is small. It is fast.", "a small tool"),)
+    task = Task("texts", "Sum up: ", "rouge-l", (), rows, rows)
+
+    assert METHODS["lead"].answer(Trial(task, (), rows, TuningOptions(), seed=0)) == ["It is small"]
 
 
 def test_base_is_asked_the_rows_as_they_are(calls: Calls) -> None:

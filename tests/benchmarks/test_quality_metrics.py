@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.quality_metrics import OFF_LABEL, accuracy, lenient, macro_f1, score, strict
+from benchmarks.quality_metrics import OFF_LABEL, accuracy, further_scores, lenient, macro_f1, score, strict
 
 LABELS = ("ham", "spam")
 
@@ -40,10 +40,19 @@ def test_macro_f1_agrees_with_scikit_learn() -> None:
 
 
 def test_metric_is_chosen_by_name() -> None:
-    """The two names of the tasks give the two scores."""
+    """The names of the tasks give their scores, and what stands beside them."""
     pair = (["ham", "ham", "spam"], ["ham", "ham", "ham"])
 
     assert (score("accuracy", *pair), score("macro-f1", *pair)) == (accuracy(*pair), macro_f1(*pair))
+
+
+def test_texts_are_scored_by_words_and_letters_in_common() -> None:
+    """ROUGE-L, with chrF beside it; other metrics have nothing beside them."""
+    expected, answers = ["a small tool", "a fast tool"], ["a small tool", "nothing"]
+
+    assert score("rouge-l", expected, answers) == 0.5
+    assert 0.5 < further_scores("rouge-l", expected, answers)["chrf"] < 0.6
+    assert further_scores("accuracy", expected, answers) == {}
 
 
 def test_strict_reading_only_strips() -> None:
