@@ -6,10 +6,11 @@ What a team's database and workers do: the figures of docs/scale.md.
     python -m benchmarks.scale router        # 20,000 questions for 400 adapters on four engines, of which one is lost
     python -m benchmarks.scale cache         # questions for a million adapters, of which a thousand have room
     python -m benchmarks.scale beats         # what reports and leases of 10,000 jobs cost PostgreSQL
+    python -m benchmarks.scale group         # four small tasks in turn, and in shared passes; with the default base
     python -m benchmarks.scale million       # lists, reads and a create among a million models
     python -m benchmarks.scale department    # 200 workers, users and their questions in simulated time, with faults
 
-Without a name, all but the last two are run.
+Without a name, all but the last three are run.
 
 Options after a name are those of its subject, see its `--help`. PostgreSQL comes from Debian's package and is started
 here, with fsync on where its time is measured; the store is a folder or in memory.
@@ -23,6 +24,7 @@ from collections.abc import Callable, Sequence
 from benchmarks.scale.adapters import cache, router
 from benchmarks.scale.beats import beats
 from benchmarks.scale.department import department
+from benchmarks.scale.group import group
 from benchmarks.scale.million import million
 from benchmarks.scale.queued import control
 from benchmarks.scale.takeover import takeover
@@ -34,6 +36,7 @@ QUICK: dict[str, Callable[[], None]] = {
     "cache": cache,
     "beats": beats,
 }
+SLOW: dict[str, Callable[[], None]] = {"group": group}
 WITH_OPTIONS: dict[str, Callable[[Sequence[str]], None]] = {
     "beats": beats,
     "million": million,
@@ -47,7 +50,7 @@ def main() -> None:
         WITH_OPTIONS[names[0]](names[1:])
         return
     for name in names:
-        QUICK[name]()
+        (QUICK | SLOW)[name]()
 
 
 if __name__ == "__main__":
