@@ -41,11 +41,14 @@ lint: $(VENV)/.developed
 	$(BIN)/lint-imports
 
 # types as they are on Windows and macOS, which lack some names
-platforms: $(VENV)/.developed
-	$(BIN)/mypy --no-warn-unreachable --platform win32 --cache-dir .mypy_cache/win32
-	$(BIN)/mypy --no-warn-unreachable --platform darwin --cache-dir .mypy_cache/darwin
+platforms: platform-win32 platform-darwin
 
-test: $(VENV)/.developed base rows lint platforms studio-test
+platform-%: $(VENV)/.developed
+	$(BIN)/mypy --no-warn-unreachable --platform $* --cache-dir .mypy_cache/$*
+
+# what comes before the tests uses one core each
+test: $(VENV)/.developed
+	$(MAKE) --no-print-directory -j 3 base rows lint platforms studio-test
 	$(PYTEST) -q -n 3 --dist loadfile --no-loadscope-reorder --durations 30 $(TEST_LIMIT)
 
 # the tests marked "base" need the default base; without it they are skipped and say so, in CI they fail
