@@ -23,6 +23,9 @@ TEST_LIMIT := --timeout 600 -o faulthandler_timeout=660 -o faulthandler_exit_on_
 PIP_OUTPUT := $(if $(CI),--quiet,$(if $(MAKE_TERMOUT),,--progress-bar=off))
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(PIP_OUTPUT)
 
+# In a clean clone each of hundreds of processes would compile all of tunery, and each worker all tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo check lint platforms test audit site clients chaos scale studio step wheel wheel-test image-test arm studio-test browser pictures base rows quality bench peers format clean
 
 demo: $(VENV)/.installed
