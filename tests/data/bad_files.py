@@ -11,6 +11,7 @@ import json
 import random
 import zipfile
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -32,10 +33,11 @@ class BadFile:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def bad_files() -> list[BadFile]:
+@cache  # three modules have a test of each file
+def bad_files() -> tuple[BadFile, ...]:
     """Return the whole corpus, about 200 files."""
     made_by_hand = [*_text_files(), *_csv_files(), *_json_files(), *_workbooks(), *_archives(), *_large_files()]
-    return [*made_by_hand, *_one_bad_row(), *_cut_workbooks(), *_broken_characters()]
+    return (*made_by_hand, *_one_bad_row(), *_cut_workbooks(), *_broken_characters())
 
 
 def _text_files() -> list[BadFile]:
