@@ -15,7 +15,16 @@ from tests.postgres import Postgres, serving_postgres
 from tunery.service.database import connection as schema
 from tunery.service.database.postgres import PostgresDatabase
 
-LONG = ("acceptance",)
+# files with tests of half a minute and more, on two busy cores
+LONG = (
+    "acceptance",
+    "studio/test_default_base.py",
+    "studio/test_playground.py",
+    "studio/test_running.py",
+    "studio/test_importing.py",
+    "studio/test_exports.py",
+    "studio/test_library.py",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,8 +41,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if is_whole_suite and (unknown := processes.unknown_places(items)):
         raise pytest.UsageError(f"No test is at these PLACES of tests/processes.py: {', '.join(unknown)}")
     # long files first, so that no core waits at the end; the Studio last: its browser keeps an event loop running in
-    # the worker, where other tests could not start one
-    items.sort(key=lambda item: (processes.folder(item) == "studio", processes.folder(item) not in LONG))
+    # the worker, where other tests could not start one; in it, too, long files first, the longest at the head
+    items.sort(key=lambda item: (processes.folder(item) == "studio", _rank(item)))
     for item in items:
         if processes.starts_process(item):
             item.add_marker("process")
@@ -41,6 +50,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("process")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("process")]
+
+
+def _rank(item: pytest.Item) -> int:
+    """Return the place in `LONG` of a test's folder or file."""
+    names = processes.folder(item), item.path.relative_to(processes.HERE).as_posix()
+    return next((place for place, name in enumerate(LONG) if name in names), len(LONG))
 
 
 @pytest.hookimpl(wrapper=True)
