@@ -46,7 +46,8 @@ lint: $(VENV)/.developed
 # types as they are on Windows and macOS, which lack some names
 platforms: platform-win32 platform-darwin
 
-platform-%: $(VENV)/.developed
+.PHONY: platform-win32 platform-darwin
+platform-win32 platform-darwin: platform-%: $(VENV)/.developed
 	$(BIN)/mypy --no-warn-unreachable --platform $* --cache-dir .mypy_cache/$*
 
 # what comes before the tests uses one core each
