@@ -126,6 +126,20 @@ def test_folds_are_tuned_where_their_report_is_kept(either: Run, live: Live) -> 
     assert report["folds"] == 2
 
 
+def test_settings_are_compared_by_the_server(far: Run) -> None:
+    """Each fold is tuned twice there, and the report comes back with the other settings."""
+    evaluate = ("evaluate", TUNED, "--folds", "2", "--compare-settings")
+
+    done = far(*evaluate, "page", "--json")
+
+    assert done.status == 0, done.said
+    report = json.loads(done.output)
+    titles = {one["name"]: one["title"] for one in report["contenders"]}
+    assert titles["other_settings"] == "tuned with 5 epochs (page)"
+    assert "other_settings" in {one["against"] for one in report["comparisons"]}
+    assert "if tuned with 5 epochs (page): " in report["verdict"]["text"]
+
+
 def test_rows_of_a_file_are_evaluated_by_the_server(either: Run, data: Path) -> None:
     """The rows of a file are sent, except the six it was tuned on, and named by their numbers in the file."""
     done = either("evaluate", TUNED, data, "--json")

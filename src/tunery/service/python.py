@@ -89,40 +89,8 @@ def tune(
             return _explained(model, reason)
         if recipe is not None:
             raise InvalidArgument("My Library keeps models of the default recipe. Add library=False for another one.")
-        request = _request(dataset, base_model, hyperparameters, hold_out, seed, (id, display_name), reason)
+        request = _request(dataset, hyperparameters, reason, base_model, hold_out, seed, id, display_name)
         return _tuned(request, on_snapshot, progress=progress)
-
-
-def _request(
-    dataset: Dataset,
-    base_model: str,
-    hyperparameters: Hyperparameters,
-    hold_out: int | float | str,
-    seed: int,
-    names: tuple[str | None, str | None],
-    reason: str,
-) -> TuningRequest:
-    """Return the request for My Library; `names` are the id and the display name."""
-    rows = fitting(dataset, base_model)
-    examples, held_out = split(rows.examples, hold_out, seed)
-    catalog = Catalog(config.data_folder(), config.default_base_model())
-    base = catalog.resolve(base_model)
-    id, display_name = names
-    if id is None and display_name is None:
-        display_name = Path(rows.source).stem.strip()[:MAX_NAME_CHARACTERS] or "tuned"
-    return TuningRequest(
-        base_model=base.alias_of or base.name,
-        base_digest=catalog.digest(base.name),
-        data=rows.facts,
-        examples=examples,
-        hyperparameters=hyperparameters.resolve(),
-        held_out=held_out,
-        row_numbers=(rows.numbers_of(examples), rows.numbers_of(held_out)),
-        seed=seed,
-        settings_reason=reason or None,
-        id=id,
-        display_name=display_name,
-    )
 
 
 def load(name: str | Path) -> Model:
@@ -174,6 +142,37 @@ def _explained(model: Model, reason: str) -> Model:
         card = model.card()
         model.known_card = replace(card, settings={**(card.settings or {}), "reason": reason})
     return model
+
+
+def _request(
+    dataset: Dataset,
+    hyperparameters: Hyperparameters,
+    reason: str,
+    base_model: str,
+    hold_out: int | float | str,
+    seed: int,
+    id: str | None,
+    display_name: str | None,
+) -> TuningRequest:
+    rows = fitting(dataset, base_model)
+    examples, held_out = split(rows.examples, hold_out, seed)
+    catalog = Catalog(config.data_folder(), config.default_base_model())
+    base = catalog.resolve(base_model)
+    if id is None and display_name is None:
+        display_name = Path(rows.source).stem.strip()[:MAX_NAME_CHARACTERS] or "tuned"
+    return TuningRequest(
+        base_model=base.alias_of or base.name,
+        base_digest=catalog.digest(base.name),
+        data=rows.facts,
+        examples=examples,
+        hyperparameters=hyperparameters.resolve(),
+        held_out=held_out,
+        row_numbers=(rows.numbers_of(examples), rows.numbers_of(held_out)),
+        seed=seed,
+        settings_reason=reason or None,
+        id=id,
+        display_name=display_name,
+    )
 
 
 def _outside(
