@@ -60,7 +60,7 @@ def test_one_version_everywhere() -> None:
     """The tag of the image is that of the program."""
     tags = re.findall(r"(?:tunery:|newTag: )([0-9.]+)", "".join(p.read_text() for p in DEPLOY.rglob("*.yaml")))
 
-    assert len(tags) == 2
+    assert len(tags) == 3  # compose.yaml and both kustomization.yaml
     assert {*tags} == {__version__}
 
 
@@ -130,8 +130,8 @@ def test_the_commands_of_the_containers_work_together(team: dict[str, str], tmp_
     ):
         said(server, "Serving at")
         said(worker, "Working")
-        port = _port_of(server.pid)
-        with _client(port, tmp_path / "api") as client:
+        port = port_of(server.pid)
+        with client_of(port, tmp_path / "api") as client:
             by_address = {"host": f"10.0.0.5:{port}"}
             statuses = [
                 client.get(path, headers=by_address).status_code for path in ("/healthz", "/readyz", "/metrics")
@@ -143,7 +143,7 @@ def test_the_commands_of_the_containers_work_together(team: dict[str, str], tmp_
     assert elsewhere == 403
 
 
-def _client(port: int, home: Path) -> httpx2.Client:
+def client_of(port: int, home: Path) -> httpx2.Client:
     token = (home / "local-token").read_text().strip()
     headers = {"Authorization": f"Bearer {token}", "Host": HOST, "X-Forwarded-Proto": "https"}
     return httpx2.Client(
@@ -151,7 +151,7 @@ def _client(port: int, home: Path) -> httpx2.Client:
     )
 
 
-def _port_of(pid: int) -> int:
+def port_of(pid: int) -> int:
     import psutil
 
     return next(c.laddr.port for c in psutil.Process(pid).net_connections("inet") if c.status == "LISTEN")
