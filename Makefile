@@ -122,6 +122,7 @@ scale: $(VENV)/.developed
 	$(BIN)/python -m tests.chaos.servers
 	$(BIN)/python -m tests.chaos.moves
 	@if [ $$(id -u) = 0 ]; then $(BIN)/python -m tests.chaos.ray_nodes; \
+	$(BIN)/python -m tests.chaos.versions
 	else echo "Only root may make networks for two Ray nodes: sudo $(BIN)/python -m tests.chaos.ray_nodes"; fi
 
 quality: $(VENV)/.developed base

@@ -14,7 +14,7 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
@@ -158,15 +158,15 @@ def _shared_database() -> Iterator[Finding]:
     """Yield what is wrong with the database that several machines share, if there is one."""
     if (url := config.shared().database_url) is None:
         return
-    from tunery.service.database.connection import is_current_schema
+    from tunery.service.database import connection
     from tunery.service.database.postgres import PostgresDatabase
 
-    database = PostgresDatabase(url)
-    try:
-        is_current = is_current_schema(database)
-    finally:
-        database.close()
-    state = "" if is_current else "; the next server or worker that starts will make or update its tables"
+    state = ""
+    with closing(PostgresDatabase(url)) as database:
+        if connection.is_newer_schema(database) and connection.lets_this_version_work(database):
+            state = "; its tables are those of a newer tunery, and this one can work on them"
+        elif not connection.is_current_schema(database):
+            state = "; the next server or worker that starts will make or update its tables"
     yield Finding("shared database", Verdict.OK, f"PostgreSQL, {database.name}{state}")
 
 

@@ -634,10 +634,10 @@ def _store(shared: Shared) -> Store | None:
 
 
 def _shared_database(folder: DataFolder, url: str) -> Database:
-    from tunery.service.database.postgres import up_to_date
+    from tunery.service.database.postgres import usable
 
     folder.require_no_library()
-    return up_to_date(url)
+    return usable(url)
 
 
 def _before_writing(owned: Ownership, database: Path) -> None:

@@ -7,17 +7,19 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import create_engine, make_url, select, update
 
 from tests.postgres import Postgres
 from tests.service.samples import claimed
 from tunery.config import Shared
 from tunery.errors import FailedPrecondition, InvalidArgument, Unavailable
+from tunery.service.backup import back_up
 from tunery.service.database import connection as schema
 from tunery.service.database import tasks
 from tunery.service.database.postgres import PostgresDatabase
-from tunery.service.database.tables import tuning_tasks
+from tunery.service.database.tables import compatibility, tuning_tasks
 from tunery.service.library import Fenced, Library
+from tunery.service.moving import from_team
 from tunery.service.tuning import Loss
 from tunery.types import Phase
 
@@ -32,6 +34,56 @@ def test_processes_that_meet_in_an_empty_database_make_the_tables_once(postgres:
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(opened, range(4))) == [schema.REVISION] * 4
+
+
+def _made_by_a_newer_version(url: str, oldest_program: str | None) -> None:
+    with closing(PostgresDatabase(url)) as database, database.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9998'")
+        connection.exec_driver_sql("ALTER TABLE tuned_models ADD COLUMN colour TEXT")
+        if oldest_program is None:
+            connection.exec_driver_sql("DROP TABLE compatibility")
+        else:
+            connection.execute(update(compatibility).values(oldest_program=oldest_program))
+
+
+@pytest.mark.parametrize("oldest_program", ["0001", schema.REVISION])
+def test_a_newer_version_may_let_this_one_work(database_url: str, home: Path, oldest_program: str) -> None:
+    """While a team upgrades, servers and workers go on, and may be started, on tables that only have more."""
+    _made_by_a_newer_version(database_url, oldest_program)
+
+    with Library.own(home, None, Shared(database_url)) as library:
+        assert claimed(library).claim_number == 1
+
+
+@pytest.mark.parametrize("oldest_program", [None, "9998"])
+def test_a_newer_version_may_refuse_this_one(database_url: str, home: Path, oldest_program: str | None) -> None:
+    _made_by_a_newer_version(database_url, oldest_program)
+
+    with (
+        pytest.raises(FailedPrecondition, match="was made by a newer tunery"),
+        Library.own(home, None, Shared(database_url)),
+    ):
+        pass
+
+
+def test_only_the_newest_version_copies_a_library(database_url: str, home: Path) -> None:
+    """An earlier one would leave out the columns that it does not know."""
+    _made_by_a_newer_version(database_url, schema.REVISION)
+
+    with pytest.raises(FailedPrecondition, match="was made by a newer tunery"):
+        from_team(home, Shared(database_url))
+    with pytest.raises(FailedPrecondition, match="was made by a newer tunery"):
+        back_up(home, home.parent / "library.tar", shared=Shared(database_url))
+
+
+@pytest.mark.parametrize(("name", "is_older"), [("tunery", 1), ("tunery 0003", 1), ("tunery 9999", 0), ("psql", 0)])
+def test_earlier_versions_are_seen_by_their_connections(database_url: str, name: str, is_older: int) -> None:
+    engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
+    with closing(PostgresDatabase(database_url)) as database, engine.connect() as other:
+        other.exec_driver_sql(f"SET application_name = '{name}'")
+        with database.reading() as connection:
+            assert database.older_programs(connection) == is_older
+    engine.dispose()
 
 
 @pytest.mark.parametrize("url", ["mysql://u@h/d", "nonsense", "sqlite:///x"])

@@ -22,6 +22,8 @@ from tunery.service.library import Library
 from tunery.types import State
 
 RELEASED = sorted((Path(__file__).parent / "released").glob("*.sql"))  # dumps of small libraries, one a revision
+STEPS = ScriptDirectory(str(Path(schema.__file__).parent.parent / "migrations"))
+BESIDE = [step for step in STEPS.walk_revisions() if hasattr(step.module, "oldest_program")]
 
 
 def _tables(url: str) -> dict[str, Any]:
@@ -68,10 +70,8 @@ def test_the_steps_lead_to_the_tables_that_the_program_knows(tmp_path: Path) -> 
 
 def test_the_newest_step_is_the_one_the_program_asks_for() -> None:
     """The revision in `schema.py` is the head of the steps, and there is a dump of every earlier one and of itself."""
-    steps = ScriptDirectory(str(Path(schema.__file__).parent.parent / "migrations"))
-
-    assert steps.get_current_head() == schema.REVISION
-    assert [dump.stem for dump in RELEASED] == sorted(step.revision for step in steps.walk_revisions())
+    assert STEPS.get_current_head() == schema.REVISION
+    assert [dump.stem for dump in RELEASED] == sorted(step.revision for step in STEPS.walk_revisions())
 
 
 @pytest.mark.parametrize("dump", RELEASED, ids=lambda dump: dump.stem)
@@ -107,6 +107,74 @@ def test_a_library_of_a_newer_version_is_left_alone(
         assert part in str(refused.value)
     assert refused.value.exit_status == 19
     assert path.read_bytes() == before
+
+
+def _takes_away(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Return what a program that knows only the tables of before would miss in those of after, or stumble over."""
+    found = [f"{table} is gone" for table in before.keys() - after.keys()]
+    for table in before.keys() & after.keys():
+        old, new = ({column["name"]: column for column in facts[table]["columns"]} for facts in (before, after))
+        found += [f"{table}.{name} is not what it was" for name in old if new.get(name) != old[name]]
+        for name in new.keys() - old.keys():
+            if not new[name]["nullable"] and new[name]["default"] is None:
+                found.append(f"{table}.{name} has to be given")
+        for rule in ("primary key", "foreign keys", "unique", "checks"):
+            if before[table][rule] != after[table][rule]:
+                found.append(f"{table} has other rules ({rule})")
+        unique = [{index["name"] for index in facts[table]["indexes"] if index["unique"]} for facts in (before, after)]
+        found += [f"{table}: {name} refuses rows" for name in unique[1] - unique[0]]
+    return found
+
+
+@pytest.mark.parametrize("step", BESIDE, ids=lambda step: str(step.revision))
+def test_a_step_beside_which_earlier_programs_work_only_adds(step: Any, tmp_path: Path) -> None:
+    """Every table, column and rule that an earlier program knows stays as it is, and it need not fill the new ones."""
+    assert step.module.oldest_program < step.revision
+    facts = []
+    for revision in (step.module.oldest_program, step.revision):
+        database = Database(tmp_path / f"{revision}.sqlite3", is_writer=True)
+        schema.upgrade(database, revision)
+        database.close()
+        facts.append(_tables(f"sqlite:///{tmp_path / f'{revision}.sqlite3'}"))
+
+    assert _takes_away(*facts) == []
+
+
+def test_steps_from_0012_on_say_which_programs_may_work_beside_them() -> None:
+    """A new step either names the oldest program, or is listed here because all servers have to stop for it."""
+    all_stop: set[str] = set()
+    unsaid = {step.revision for step in STEPS.walk_revisions() if step.revision >= "0012" and step not in BESIDE}
+
+    assert unsaid == all_stop
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("DROP TABLE prompts", "prompts is gone"),
+        ("ALTER TABLE prompts DROP COLUMN display_name", "prompts.display_name is not what it was"),
+        ("ALTER TABLE prompts RENAME COLUMN document TO content", "prompts.document is not what it was"),
+        (
+            "DROP TABLE compatibility; CREATE TABLE compatibility (oldest_program TEXT NOT NULL, more TEXT NOT NULL,"
+            " CONSTRAINT pk_compatibility PRIMARY KEY (oldest_program))",
+            "compatibility.more has to be given",
+        ),
+        ("CREATE UNIQUE INDEX one_name ON prompts (display_name)", "prompts: one_name refuses rows"),
+        ("ALTER TABLE prompts ADD COLUMN size INTEGER CHECK (size > 0)", "prompts has other rules (checks)"),
+        ("ALTER TABLE prompts ADD COLUMN size INTEGER NOT NULL DEFAULT 0", None),
+        ("CREATE TABLE labels (name TEXT)", None),
+    ],
+)
+def test_what_an_earlier_program_would_stumble_over_is_found(tmp_path: Path, change: str, said: str | None) -> None:
+    """The comparison that the steps have to pass finds what they must not do."""
+    path = tmp_path / "test.sqlite3"
+    _run(path, RELEASED[-1].read_text())
+    before = _tables(f"sqlite:///{path}")
+    _run(path, change)
+
+    found = _takes_away(before, _tables(f"sqlite:///{path}"))
+
+    assert (said in found) if said else (found == [])
 
 
 @pytest.mark.parametrize("dump", RELEASED[:-1], ids=lambda dump: dump.stem)

@@ -12,17 +12,21 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy.exc
-from sqlalchemy import URL, create_engine, event, inspect, text, update
+from sqlalchemy import URL, create_engine, delete, event, insert, inspect, select, text, update
 from sqlalchemy import Connection as Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from tunery.errors import DataLoss, FailedPrecondition, ResourceExhausted, TuneryError, Unavailable
 from tunery.files import sha256_of, sync, write_json
-from tunery.service.database.tables import tuning_tasks
+from tunery.service.database.tables import compatibility, tuning_tasks
 from tunery.types import Phase
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
 
 BUSY_TIMEOUT_SECONDS = 10
 DIGEST_BYTES = 256 << 20  # larger databases are not hashed at each start, because it would take more than 0.2 s
@@ -120,6 +124,10 @@ class Database:
                     assert not broken, f"a migration leaves dangling foreign keys: {broken}"
             finally:
                 raw.execute("PRAGMA foreign_keys = ON")
+
+    def older_programs(self, _connection: Connection) -> int:
+        """Return how many connections programs with an earlier revision have; the owner of a folder is alone."""
+        return 0
 
     def named_errors(self) -> AbstractContextManager[None]:
         """Within a block, turn database errors into errors that the user can act on."""
@@ -294,7 +302,7 @@ def begin_unfinished_again(connection: Connection) -> None:
     queue_unfinished(connection)
 
 
-REVISION = "0013"  # the newest one in migrations/versions; revisions count upwards
+REVISION = "0014"  # the newest one in migrations/versions; revisions count upwards
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
@@ -306,7 +314,7 @@ def is_current_schema(database: Database) -> bool:
     Raises FailedPrecondition if a newer tunery made them.
     """
     found = revision(database)
-    if _is_newer(found):
+    if not _is_known(found):
         raise FailedPrecondition(
             f"The database {database.name} was made by a newer tunery (revision {found}; this one supports up to "
             f"{REVISION}). Install the newer tunery, or restore a backup into another TUNERY_HOME."
@@ -316,12 +324,20 @@ def is_current_schema(database: Database) -> bool:
 
 def is_newer_schema(database: Database) -> bool:
     """Return whether a newer tunery made the tables."""
-    return _is_newer(revision(database))
+    return not _is_known(revision(database))
 
 
-def _is_newer(found: str | None) -> bool:
-    is_known = found is None or (len(found) == len(REVISION) and found.isdecimal() and found <= REVISION)
-    return not is_known
+def lets_this_version_work(database: Database) -> bool:
+    """Return whether the tables, which a newer tunery made, are such that this version can work on them too."""
+    with database.reading() as connection:
+        if not inspect(connection).has_table(compatibility.name):
+            return False
+        return _is_known(connection.scalar(select(compatibility.c.oldest_program)))
+
+
+def _is_known(found: str | None) -> bool:
+    """Return whether a revision is this version's or an earlier one; None is that of a database without tables."""
+    return found is None or (len(found) == len(REVISION) and found.isdecimal() and found <= REVISION)
 
 
 def revision(database: Database) -> str | None:
@@ -344,18 +360,45 @@ def upgrade(database: Database, to: str = "head") -> None:
     """
     Apply all missing migrations in one transaction, so that a process killed in between leaves the tables as they were.
 
-    A file with tables is copied first.
+    A file with tables is copied first. Raises FailedPrecondition while an earlier tunery, which could not work on the
+    new tables, is connected to the database.
     """
     from alembic import command
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
-    if not database.is_shared and revision(database) is not None:
+    found = revision(database)
+    if not database.is_shared and found is not None:
         _copy_before_migration(database)
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    oldest_program = _oldest_program(ScriptDirectory.from_config(config), to)
     try:
         with database.changing_tables() as connection:
+            if found is not None and found < oldest_program:
+                _require_no_older_programs(database, connection)
             config.attributes["connection"] = connection
             command.upgrade(config, to)
+            if inspect(connection).has_table(compatibility.name):
+                connection.execute(delete(compatibility))
+                connection.execute(insert(compatibility).values(oldest_program=oldest_program))
     except DBAPIError as error:  # left over by `named_errors`: the tables do not match their revision
         raise DataLoss(f"{database.name} could not be brought up to date ({error.orig}). {_REMEDY}") from error
+
+
+def _oldest_program(steps: ScriptDirectory, to: str) -> str:
+    """
+    Return the revision of the oldest program that can work on the tables of a revision.
+
+    Each step names it as `oldest_program`; where it does not, only programs that know the step can.
+    """
+    return max(getattr(step.module, "oldest_program", step.revision) for step in steps.walk_revisions("base", to))
+
+
+def _require_no_older_programs(database: Database, connection: Connection) -> None:
+    if number := database.older_programs(connection):
+        raise FailedPrecondition(
+            f"The tables of the database {database.name} have to change in a way that earlier versions of tunery cannot"
+            f" work with, and such versions are connected to it ({number} connections). Stop their servers and workers,"
+            " then start this one again."
+        )

@@ -30,7 +30,9 @@ CONNECTIONS = 8  # of one process; each is used for one transaction, never while
 ROWS_AT_ONCE = 500  # of a copy
 
 _DRIVER = "postgresql+psycopg"
+_PROGRAM = "tunery "  # followed by the revision, to be seen by other programs; before 0012 it was "tunery" alone
 _SCHEMES = ("postgres", "postgresql", _DRIVER)
+_ACTIVITY = sqlalchemy.table("pg_stat_activity", sqlalchemy.column("datname"), sqlalchemy.column("application_name"))
 # Keys of advisory locks: arbitrary numbers that other programs on the same database are unlikely to use
 _WRITERS, _TABLES = 7_480_163_001, 7_480_163_002
 _SETTINGS = {
@@ -67,7 +69,7 @@ class PostgresDatabase(Database):
                 pool_timeout=WAIT_SECONDS,
                 pool_pre_ping=True,  # the database may have been restarted since the last use
                 connect_args={
-                    "application_name": "tunery",
+                    "application_name": f"{_PROGRAM}{schema.REVISION}",
                     "connect_timeout": WAIT_SECONDS,
                     "keepalives_idle": WAIT_SECONDS,
                     "tcp_user_timeout": WAIT_SECONDS
@@ -118,6 +120,12 @@ class PostgresDatabase(Database):
             connection.execute(select(func.pg_advisory_xact_lock(_TABLES)))
             yield connection
 
+    def older_programs(self, connection: Connection) -> int:
+        name = _ACTIVITY.c.application_name
+        is_older = (name == "tunery") | (name.startswith(_PROGRAM) & (name < f"{_PROGRAM}{schema.REVISION}"))
+        is_here = _ACTIVITY.c.datname == func.current_database()
+        return connection.scalar(select(func.count()).select_from(_ACTIVITY).where(is_here, is_older)) or 0
+
     @contextmanager
     def named_errors(self) -> Iterator[None]:
         try:
@@ -141,6 +149,22 @@ def up_to_date(url: str) -> PostgresDatabase:
         database.close()
         raise
     return database
+
+
+def usable(url: str) -> PostgresDatabase:
+    """
+    Open a database as `up_to_date` does, or with tables that a newer tunery has made in a way that this one may work
+    on: a team upgrades one machine after another.
+    """
+    database = PostgresDatabase(url)
+    try:
+        if schema.is_newer_schema(database) and schema.lets_this_version_work(database):
+            return database
+    except BaseException:
+        database.close()
+        raise
+    database.close()
+    return up_to_date(url)
 
 
 @dataclass(frozen=True, slots=True)

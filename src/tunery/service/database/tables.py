@@ -413,3 +413,9 @@ audit_events = Table(
     Index(None, "actor", "number"),
     Index(None, "resource", "number"),
 )
+
+compatibility = Table(
+    "compatibility",  # one row
+    metadata,
+    Column("oldest_program", Text, primary_key=True),  # its revision: programs from there on may work on these tables
+)

@@ -4,6 +4,7 @@ from alembic import op
 
 revision = "0012"
 down_revision = "0011"
+oldest_program = "0011"
 
 
 def upgrade() -> None:
