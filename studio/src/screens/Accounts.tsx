@@ -1,13 +1,14 @@
 import { Tab, TabList, TabPanel, Tabs } from "react-aria-components";
 import { useLocation, useSearch } from "wouter";
 import { useIsSignedIn, useMe } from "../api/account";
+import { AuditLog } from "../components/accounts/AuditLog";
 import { Keys } from "../components/accounts/Keys";
 import { text } from "../components/accounts/text";
 import { Users } from "../components/accounts/Users";
 import { Page } from "../components/Page";
 import { SignInNote } from "../components/SignIn";
 
-/** Users and keys, for administrators. */
+/** Users, keys and the audit log, for administrators. */
 export function Accounts() {
   const [, go] = useLocation();
   const tab = new URLSearchParams(useSearch()).get("tab") ?? "users";
@@ -25,12 +26,16 @@ export function Accounts() {
           <TabList aria-label={text.accounts.title}>
             <Tab id="users">{text.accounts.users}</Tab>
             <Tab id="keys">{text.accounts.keys}</Tab>
+            <Tab id="log">{text.audit.title}</Tab>
           </TabList>
           <TabPanel id="users">
             <Users />
           </TabPanel>
           <TabPanel id="keys">
             <Keys />
+          </TabPanel>
+          <TabPanel id="log">
+            <AuditLog />
           </TabPanel>
         </Tabs>
       )}

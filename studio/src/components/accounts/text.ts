@@ -47,4 +47,21 @@ export const text = {
     revokeText: "Programs that use it will be refused immediately.",
     revoked: (key: string) => `Revoked ${key}.`,
   },
+  audit: {
+    title: "Audit log",
+    time: "Time",
+    at: (time: string) => new Date(time).toLocaleString("en", { dateStyle: "medium", timeStyle: "medium" }),
+    by: "By",
+    everybody: "Everybody",
+    action: "Action",
+    did: (action: string) => {
+      const words = action.replace(/(?<=[a-z])[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+      return words.charAt(0).toUpperCase() + words.slice(1);
+    },
+    of: "Of",
+    details: "Details",
+    model: "Tuned model ID",
+    show: "Show",
+    none: "Nothing was recorded.",
+  },
 } as const;
