@@ -2,7 +2,7 @@
 # make check   format, lint, types, import contract, and the tests that start no process: under two minutes on two cores
 # make test    all of that, the checks of the Studio, and all tests
 # make clients all official Google clients in environments of their own against a server
-# make scale   routes and accounts on PostgreSQL, a queue of 20,000 tasks, workers that are killed and frozen, two Ray nodes
+# make scale   the API and all official clients on PostgreSQL, S3 and workers elsewhere; the figures of docs/scale.md
 # make studio  the Studio again, after a change in studio/
 # make wheel   what is published: wheels for Linux on x86-64 and aarch64, a pure one for other systems, the source
 # make step    the compiled decoding step again, after a change in src/tunery/engine/answers/native
@@ -114,15 +114,17 @@ clients: $(VENV)/.developed
 chaos: $(VENV)/.developed
 	$(BIN)/python -m pytest -q --override-ini addopts="-ra --import-mode=importlib --strict-markers" tests/chaos tests/cli/test_served.py tests/cli/test_served_exports.py
 
-# routes and accounts on PostgreSQL instead of SQLite, and the figures of docs/scale.md
+# the tests of the API and of all official clients with a team behind the server (tests/backend.py): PostgreSQL and S3
+# in place of SQLite and a folder, a worker or a Ray cluster in place of a child; and the figures of docs/scale.md
 scale: $(VENV)/.developed
-	TUNERY_TEST_DATABASE=postgres $(PYTEST) -q tests/server tests/service/accounts
-	$(PYTEST) -q -m full tests/server/test_ray_executor.py
+	TUNERY_TEST_BACKEND=worker $(PYTEST) -q tests/server tests/service/accounts
+	TUNERY_TEST_BACKEND=ray $(PYTEST) -q --override-ini addopts="-ra --import-mode=importlib --strict-markers" tests/acceptance/clients
+	$(PYTEST) -q -m full tests/server/test_ray_executor.py tests/test_deploy_ray.py
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m tests.chaos.servers
+	$(BIN)/python -m tests.chaos.versions
 	$(BIN)/python -m tests.chaos.moves
 	@if [ $$(id -u) = 0 ]; then $(BIN)/python -m tests.chaos.ray_nodes; \
-	$(BIN)/python -m tests.chaos.versions
 	else echo "Only root may make networks for two Ray nodes: sudo $(BIN)/python -m tests.chaos.ray_nodes"; fi
 
 quality: $(VENV)/.developed base

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from tests import processes
+from tests import backend, processes
 from tests.forked import fork_children
 from tests.live import TUNED, Live, make_home, serving
 from tests.postgres import Postgres, serving_postgres
@@ -71,7 +71,19 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def forked_children() -> Iterator[None]:
+def back_end(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Start what the servers of this session share, if TUNERY_TEST_BACKEND asks for it."""
+    executor = backend.chosen()
+    if executor is None:
+        yield
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    with backend.sharing(postgres, request.getfixturevalue("tables_url"), executor):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_children(back_end: None) -> Iterator[None]:  # noqa: ARG001  # whose environment the children get
     """Fork the children of servers in this process, except in tests/service, which tests how they start and end."""
     with pytest.MonkeyPatch.context() as patch:
         fork_children(patch)

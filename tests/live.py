@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 import uvicorn
 
+from tests import backend
 from tests.engine.tiny_bases import make_folder
 from tunery.engine.catalog import Catalog
 from tunery.server.app import make_app
@@ -97,8 +98,20 @@ class Live(Server):
 
 @contextmanager
 def serving(home: Path, **settings: Any) -> Iterator[Live]:
-    """Serve a data folder on a free port within the block, with these settings of the server."""
-    chosen = ServerSettings(home, BASE, port=0, **settings)
+    """
+    Serve a data folder on a free port within the block, with these settings of the server.
+
+    What it shares and who tunes is chosen for the whole test session, unless the settings say so.
+    """
+    with ExitStack() as stack:
+        if not settings.keys() & {"shared", "tunes", "ray"}:
+            evaluates = settings.get("evaluates", True)
+            settings |= stack.enter_context(backend.tuning_for(home, BASE, evaluates=evaluates)).settings
+        yield stack.enter_context(_serving(ServerSettings(home, BASE, port=0, **settings)))
+
+
+@contextmanager
+def _serving(chosen: ServerSettings) -> Iterator[Live]:
     with listening(chosen) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with running(chosen, address) as services:
@@ -109,7 +122,7 @@ def serving(home: Path, **settings: Any) -> Iterator[Live]:
             try:
                 while not server.started:
                     time.sleep(0.01)
-                yield Live(home, address, services)
+                yield Live(chosen.data_folder, address, services)
             finally:
                 server.should_exit = True
                 thread.join()

@@ -107,7 +107,7 @@ def serving_postgres(*, is_safe: bool = False, address: str | None = None) -> It
             f"-k{folder}",
             f"-clisten_addresses={address or ''}",
             f"-cfsync={fsync}",
-            "-cmax_connections=60",
+            "-cmax_connections=100",
             "-cshared_buffers=32MB",
         ]
         if address is not None:

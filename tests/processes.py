@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 
 import pytest
 
+from tests import backend
+
 HERE = Path(__file__).parent
 
 # folders, files and tests (with or without parameters), and fixtures
@@ -101,7 +103,7 @@ _started: list[str] = []
 
 def starts_process(item: pytest.Item) -> bool:
     """Return whether a test is one of those that start processes, by itself or by a fixture."""
-    if "TUNERY_TEST_DATABASE" in os.environ:  # whichever comes first starts it
+    if backend.chosen() is not None:  # whichever comes first starts the servers of all
         return True
     return not PLACES.isdisjoint(_places(item)) or bool(_fixtures(item))
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from tests.postgres import Postgres
+from tests import backend
 from tests.server.accounts_app import Clock, browser, make_accounts, make_app
 from tests.server.api import Api, serving_api, write_base
 from tunery.config import ALONE, Shared
@@ -54,20 +54,18 @@ def base_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_base(tmp_path_factory.mktemp("base") / "tiny")
 
 
-def new_database(request: pytest.FixtureRequest) -> Shared:
-    """Return what the application shares: nothing, or an empty PostgreSQL database if the environment asks for it."""
-    if os.environ.get("TUNERY_TEST_DATABASE") != "postgres":
-        return ALONE
-    postgres: Postgres = request.getfixturevalue("postgres")
-    return Shared(postgres.url(request.getfixturevalue("tables_url")))
-
-
-def new_home(request: pytest.FixtureRequest, home: Path) -> tuple[Path, Shared]:
-    """Return a data folder for an empty library, and what it shares."""
-    shared = new_database(request)
+@contextmanager
+def new_home(request: pytest.FixtureRequest, home: Path) -> Iterator[Shared]:
+    """Make a data folder for an empty library within the block; yield what it shares."""
+    shared = backend.shared_by(home)
     if shared is ALONE:
         shutil.copytree(request.getfixturevalue("empty_home"), home)
-    return home, shared
+        yield shared
+        return
+    try:
+        yield shared
+    finally:
+        backend.forget(home)
 
 
 @pytest.fixture(scope="session")
@@ -75,8 +73,8 @@ def one_api(
     request: pytest.FixtureRequest, base_files: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Api]:
     """Return the whole application, built once: its routes under four versions take longer than most tests."""
-    home, shared = new_home(request, tmp_path_factory.mktemp("api") / "home")
-    with serving_api(home, base_files, shared) as api:
+    home = tmp_path_factory.mktemp("api") / "home"
+    with new_home(request, home) as shared, serving_api(home, base_files, shared) as api:
         yield api
 
 
@@ -90,8 +88,8 @@ def api(one_api: Api) -> Iterator[Api]:
 @pytest.fixture
 def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Library]:
     """Return an empty library."""
-    home, shared = new_home(request, tmp_path / "home")
-    with Library.own(home, shared=shared) as library:
+    home = tmp_path / "home"
+    with new_home(request, home) as shared, Library.own(home, shared=shared) as library:
         yield library
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
@@ -14,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.server.accounts_app import Clock, make_accounts
+from tests.server.conftest import new_home
 from tests.service.samples import tuned
 from tunery.engine.catalog import Catalog
 from tunery.errors import Unavailable
@@ -279,11 +278,10 @@ def _bearer(token: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def world(empty_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Return a server for all tests of this file; each test makes its own model."""
     home = tmp_path_factory.mktemp("matrix") / "home"
-    shutil.copytree(empty_home, home)
-    with Library.own(home) as library:
+    with new_home(request, home) as shared, Library.own(home, shared=shared) as library:
         yield World(library)
 
 

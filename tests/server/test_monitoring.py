@@ -20,6 +20,8 @@ CANARY = "canary-7f3a"
 @pytest.fixture
 def lines(live: Live) -> Iterator[io.StringIO]:
     """Return what the server logs as JSON lines, once the lines of earlier requests are written."""
+    library = live.services.library
+    library.adapter_folder(library.find(TUNED))  # from a store it is fetched once, which has a line of its own
     logger = logging.getLogger("tunery")
     kept = (list(logger.handlers), logger.level, logger.propagate)
     written = io.StringIO()

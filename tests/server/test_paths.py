@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 from tests.chaos import trainer
 from tests.chaos.served import proof
+from tests.server.conftest import new_home
 from tests.service.samples import tuned
 from tunery.engine.catalog import Catalog
 from tunery.server.app import _routers, make_app
@@ -99,8 +100,9 @@ sys.addaudithook(_OPENED)
 
 
 @pytest.fixture
-def library(tmp_path: Path) -> Iterator[Library]:
-    with Library.own(tmp_path / "home") as library:
+def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Library]:
+    home = tmp_path / "home"
+    with new_home(request, home) as shared, Library.own(home, shared=shared) as library:
         yield library
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from tests import backend
 from tests.acceptance.clients import environments
 from tests.acceptance.clients.matrix import JOURNEYS, RESULTS, Journey
 from tests.fakes import write_learnable_base
@@ -27,7 +29,8 @@ from tunery.engine.catalog import Catalog
 START_SECONDS = 90
 JOURNEY_SECONDS = 400
 # what would lead a client elsewhere, or warn about its own age
-_HIDDEN = ("GOOGLE_", "GEMINI_", "PYTHON", "TUNERY_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+_HIDDEN = ("AWS_", "GOOGLE_", "GEMINI_", "PYTHON", "RAY_", "TUNERY_")
+_HIDDEN += ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 
 Outcome = Mapping[str, Any]
 
@@ -50,9 +53,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
     home, said = folder / "home", folder / "said"
     Catalog(home).add(str(write_learnable_base(folder / "base")), "tiny")
-    environment = os.environ | {"TUNERY_HOME": str(home), "TUNERY_BASE": "tiny", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tunery", "serve", "--port", "0"]
-    with said.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as process:
+    with ExitStack() as stack:
+        elsewhere = stack.enter_context(backend.tuning_for(home, "tiny"))
+        environment = {**os.environ, "TUNERY_HOME": str(home), "TUNERY_BASE": "tiny", "OMP_NUM_THREADS": "1"}
+        environment |= elsewhere.environment
+        command = [sys.executable, "-m", "tunery", "serve", "--port", "0", *elsewhere.options]
+        output = stack.enter_context(said.open("w"))
+        process = stack.enter_context(subprocess.Popen(command, stdout=output, stderr=output, env=environment))
         try:
             url = _address(process, said)
             host, _, port = url.removeprefix("http://").rpartition(":")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
+from sqlalchemy import text
+
+from tests import backend
 from tests.acceptance.clients import environments
 from tests.acceptance.clients.conftest import Served
 from tests.acceptance.clients.matrix import SCRIPTS
@@ -37,11 +38,9 @@ def test_two_processes_in_turn_go_on_after_the_token_expired(
             lines = done.stdout.splitlines()
             assert sum(line.startswith("answered") and line.endswith("models/tiny") for line in lines) == 3
             assert {line for line in lines if line.startswith("reached")} == {f"reached {served.host}"}
-    with closing(sqlite3.connect(served.home / "tunery.sqlite3")) as database:
-        (alive,) = database.execute(
-            "SELECT count(*) FROM tokens WHERE kind = 'REFRESH' AND revoke_time IS NULL"
-        ).fetchone()
-        (made,) = database.execute("SELECT count(*) FROM tokens WHERE kind = 'ACCESS'").fetchone()
+    with backend.engine_of(served.home).connect() as database:
+        alive = database.scalar(text("SELECT count(*) FROM tokens WHERE kind = 'REFRESH' AND revoke_time IS NULL"))
+        made = database.scalar(text("SELECT count(*) FROM tokens WHERE kind = 'ACCESS'"))
     assert (alive, made >= 2 * 2 * 3) == (1, True)
 
 
@@ -54,6 +53,8 @@ def log_in(served: Served) -> Path:
 
 def let_access_tokens_expire_at_once(home: Path) -> None:
     """Have the login's access tokens live a second; google-auth renews what has less than minutes left."""
-    with closing(sqlite3.connect(home / "tunery.sqlite3", timeout=10)) as database, database:
-        changed = database.execute("UPDATE oauth_clients SET access_seconds = 1 WHERE access_seconds > 1").rowcount
+    with backend.engine_of(home).begin() as database:
+        changed = database.execute(
+            text("UPDATE oauth_clients SET access_seconds = 1 WHERE access_seconds > 1")
+        ).rowcount
     assert changed
