@@ -9,8 +9,9 @@ What a team's database and workers do: the figures of docs/scale.md.
     python -m benchmarks.scale group         # four small tasks in turn, and in shared passes; with the default base
     python -m benchmarks.scale million       # lists, reads and a create among a million models
     python -m benchmarks.scale department    # 200 workers, users and their questions in simulated time, with faults
+    python -m benchmarks.scale pictures      # queue time against load, answers against adapters in use
 
-Without a name, all but the last three are run.
+Without a name, all but the last four are run.
 
 Options after a name are those of its subject, see its `--help`. PostgreSQL comes from Debian's package and is started
 here, with fsync on where its time is measured; the store is a folder or in memory.
@@ -19,38 +20,30 @@ here, with fsync on where its time is measured; the store is a folder or in memo
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from importlib import import_module
 
-from benchmarks.scale.adapters import cache, router
-from benchmarks.scale.beats import beats
-from benchmarks.scale.department import department
-from benchmarks.scale.group import group
-from benchmarks.scale.million import million
-from benchmarks.scale.queued import control
-from benchmarks.scale.takeover import takeover
-
-QUICK: dict[str, Callable[[], None]] = {
-    "control": control,
-    "takeover": takeover,
-    "router": router,
-    "cache": cache,
-    "beats": beats,
-}
-SLOW: dict[str, Callable[[], None]] = {"group": group}
-WITH_OPTIONS: dict[str, Callable[[Sequence[str]], None]] = {
-    "beats": beats,
-    "million": million,
-    "department": department,
-}
+# the module of each subject; only what is measured is imported, since some need torch
+QUICK = {"control": "queued", "takeover": "takeover", "router": "adapters", "cache": "adapters", "beats": "beats"}
+LONG = {"group": "group", "million": "million", "department": "department", "pictures": "pictures"}
+WITH_OPTIONS = {"beats", "million", "department", "pictures"}
 
 
 def main() -> None:
     names = sys.argv[1:] or list(QUICK)
     if names[0] in WITH_OPTIONS:
-        WITH_OPTIONS[names[0]](names[1:])
+        _subject(names[0])(names[1:])
         return
     for name in names:
-        (QUICK | SLOW)[name]()
+        _subject(name)()
+
+
+def _subject(name: str) -> Callable[..., None]:
+    known = QUICK | LONG
+    if name not in known:
+        raise SystemExit(f"There is no subject {name!r}. Known are: {', '.join(known)}.")
+    subject: Callable[..., None] = getattr(import_module(f"benchmarks.scale.{known[name]}"), name)
+    return subject
 
 
 if __name__ == "__main__":

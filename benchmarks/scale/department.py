@@ -3,7 +3,6 @@ A department in one process: workers, servers, users and their questions, in sim
 
     python -m benchmarks.scale department                  # an hour of 200 workers and 1,000 tasks, and every fault
     python -m benchmarks.scale department --hours 0.2      # a quicker look
-    python -m benchmarks.scale department --pictures       # queue time against load, answers against adapters
 
 Library, queue, store, database and files are the real ones (`world.py`); tuning is a wait, an answer is what is written
 in the adapter. Everything that was acknowledged is kept in a book, and compared with what the database and the bucket
@@ -95,7 +94,7 @@ class Department:
         world = self.world
         with _short_use():
             world.run(0.0)
-            self._fill()
+            self.fill()
             filled = time.monotonic()
             lives = [self._arriving(), self._questioning(), self._harming(), self._auditing()]
             for life in lives:
@@ -122,7 +121,7 @@ class Department:
     def _machine(self, name: str) -> Machine:
         return Machine(name, self.world, self.world.folder / name)
 
-    def _fill(self) -> None:
+    def fill(self) -> None:
         """Tune the adapters that are there from the start."""
         machine = self.servers[0]
         for model_id in self.active:
@@ -207,14 +206,14 @@ class Department:
         for server in self.servers[first:] + self.servers[:first]:
             answers: dict[str, str] = {}
             with suppress(Unavailable):
-                self.world.at(server, partial(self._answer, model_ids, answers))
+                self.world.at(server, partial(self.answer, model_ids, answers))
             for model_id in model_ids:
                 if model_id in answers:
                     self.done[self.book.judge_answer(model_id, answers[model_id])] += 1
             model_ids = [model_id for model_id in model_ids if model_id not in answers]
         self.done["questions that no server could answer"] += len(model_ids)
 
-    def _answer(self, model_ids: list[str], answers: dict[str, str], server: Machine) -> None:
+    def answer(self, model_ids: list[str], answers: dict[str, str], server: Machine) -> None:
         """Answer as many as possible; the rows are read in one transaction, since each costs four trips otherwise."""
         with server.library.database.reading() as connection:
             found = {model_id: get_model(connection, model_id) for model_id in set(model_ids)}
