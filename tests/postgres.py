@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+import psutil
 import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
@@ -43,9 +44,12 @@ class Postgres:
         with self._admin.connect() as connection:
             connection.exec_driver_sql(f"DROP DATABASE {url.partition('@/')[2].partition('?')[0]} WITH (FORCE)")
 
-    @property
-    def pid(self) -> int:
-        return self._server.pid
+    def processor_seconds(self) -> float:
+        """Return the processor time of the server and its processes."""
+        server = psutil.Process(self._server.pid)
+        times = [process.cpu_times() for process in (server, *server.children())]
+        ended = times[0].children_user + times[0].children_system
+        return float(ended + sum(one.user + one.system for one in times))
 
     def restart(self) -> None:
         """Let the server die in the middle of its work, as in a crash, and start it again."""

@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psutil
 from sqlalchemy import select, update
 
 from benchmarks.scale.queued import fill
@@ -83,18 +82,18 @@ def _cost(postgres: Postgres, running: list[TuningTask], act: Callable[[TuningTa
     """Return the processor seconds of the database and the seconds by the clock for one of these."""
     for task in running[:50]:
         act(task)
-    before, walls = _processor_seconds(postgres), []
+    before, walls = postgres.processor_seconds(), []
     for task in running:
         begun = time.perf_counter()
         act(task)
         walls.append(time.perf_counter() - begun)
-    return (_processor_seconds(postgres) - before) / len(running), statistics.median(walls)
+    return (postgres.processor_seconds() - before) / len(running), statistics.median(walls)
 
 
 def _batched(postgres: Postgres, library: Library, running: list[TuningTask]) -> tuple[float, float]:
     """Renew the leases of several jobs in one statement, which a worker with one job has no use for."""
     numbers = {task.id: task.claim_number for task in running}
-    before, begun = _processor_seconds(postgres), time.perf_counter()
+    before, begun = postgres.processor_seconds(), time.perf_counter()
     for start in range(0, len(running), AT_ONCE):
         ids = [task.id for task in running[start : start + AT_ONCE]]
         column = tuning_tasks.c
@@ -102,10 +101,4 @@ def _batched(postgres: Postgres, library: Library, running: list[TuningTask]) ->
         until = datetime.now(UTC) + timedelta(seconds=15)
         with library.database.updating() as connection:
             connection.execute(update(tuning_tasks).where(mine).values(lease_until=until))
-    return (_processor_seconds(postgres) - before) / len(running), (time.perf_counter() - begun) / len(running)
-
-
-def _processor_seconds(postgres: Postgres) -> float:
-    server = psutil.Process(postgres.pid)
-    times = [process.cpu_times() for process in (server, *server.children())]
-    return sum(one.user + one.system for one in times)
+    return (postgres.processor_seconds() - before) / len(running), (time.perf_counter() - begun) / len(running)

@@ -163,10 +163,15 @@ def list_page(
     Only numbers below `before` are included. A page with long curves has fewer than `limit`, but at least one.
     """
     ids = given_to_everyone() if wanted.is_everyone else given_to(caller, wanted.roles)
-    conditions = [tuned_models.c.id.in_(ids), *map(_mentions, wanted.words)]
+    number = tuning_tasks.c.number
+    chosen = select(number).where(tuning_tasks.c.tuned_model_id.in_(ids))
+    if wanted.words:
+        chosen = chosen.join(tuned_models).where(*map(_mentions, wanted.words))
     if before is not None:
-        conditions.append(tuning_tasks.c.number < before)
-    statement = _selected(*conditions, with_snapshots=with_snapshots).limit(limit + 1)
+        chosen = chosen.where(number < before)
+    # only a page is read in full: sorting whole rows of somebody with many models takes several times as long
+    first = chosen.order_by(number.desc()).limit(limit + 1).correlate(None)
+    statement = _selected(number.in_(first), with_snapshots=with_snapshots)
     page: list[tuple[int, TunedModel]] = []
     packed_bytes = 0
     with connection.execute(statement.execution_options(yield_per=10)) as rows:  # closed also where a page is full
