@@ -20,8 +20,9 @@ from tunery.errors import NotFound, Unavailable
 from tunery.service import worker as module
 from tunery.service.library import Library
 from tunery.service.process import Channel
+from tunery.service.tuning import Progress
 from tunery.service.worker import Worker
-from tunery.types import Hyperparameters, Phase, State, TunedModel
+from tunery.types import Hyperparameters, Phase, State, TunedModel, TuningTask
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither kill -9 nor SIGSTOP")
 
@@ -139,6 +140,7 @@ def test_a_shared_database_that_restarts_ends_no_job(
 ) -> None:
     """A report that cannot be written for a moment is written a little later, by the same claim."""
     monkeypatch.setattr(module, "TRY_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(module, "RENEW_SECONDS", 0.0)  # every report is written
     write, calls = getattr(Library, call), iter(range(1_000_000))
 
     def failing(self: Library, *arguments: Any, **options: Any) -> Any:
@@ -153,6 +155,26 @@ def test_a_shared_database_that_restarts_ends_no_job(
 
     assert library.find(model.id).task.claim_number == 1
     assert next(calls) > 2
+
+
+@pytest.mark.parametrize("library", ["postgres"], indirect=True)
+def test_a_shared_database_gets_few_reports(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two reports a job tells only its worker; phases, checkpoints and the end are written at once."""
+    monkeypatch.setattr(module, "RENEW_SECONDS", 1000.0)
+    write, written = Library.heartbeat, []
+
+    def noting(self: Library, task: TuningTask, phase: Phase, progress: Progress) -> bool:
+        written.append((phase, progress.step))
+        return write(self, task, phase, progress)
+
+    monkeypatch.setattr(Library, "heartbeat", noting)
+    model = created(library)
+    with working(library):
+        wait_until(is_in(library, model, Phase.SUCCEEDED))
+
+    checkpoints = [(Phase.RUNNING, step) for step in range(0, 19, trainer.CHECKPOINT_STEPS)]
+    assert written[: len(checkpoints) + 1] == [*checkpoints, (Phase.PUBLISHING, 19)]
+    assert steps(library, model) == 19
 
 
 def test_successes_are_told_and_nothing_else(library: Library) -> None:

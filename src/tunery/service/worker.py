@@ -31,7 +31,8 @@ from tunery.types import Phase, TunedModel, TuningTask
 LEASE_SECONDS = 10.0  # a child that is silent for this long counts as frozen
 STOP_SECONDS = 8.0  # for writing a checkpoint when the server stops
 LEAVE_SECONDS = 0.5  # for an idle child
-RENEW_SECONDS = tasks.LEASE_SECONDS / 3  # between two renewals of a lease in a shared database
+RENEW_SECONDS = tasks.LEASE_SECONDS / 3  # between two reports, or else renewals of the lease, in a shared database
+KEEP_SECONDS = 1.0  # between two looks whether a lease has to be renewed
 GIVE_UP_SECONDS = tasks.LEASE_SECONDS * 2 / 3  # without a renewal, since another worker may soon take the task
 TRY_AGAIN_SECONDS = 0.5  # between two tries of a call while the shared database or the store cannot be reached
 COPY_SECONDS = 10.0  # between two copies of a checkpoint to the store
@@ -121,6 +122,8 @@ class Worker:
         self._held_back: dict[str, tuple[int, float]] = {}  # task: losses, monotonic time until which it waits
         self._epochs = 0  # of the current task whose losses are in its log
         self._usage: Usage | None = None  # of the current task's process
+        self._report_time = float("-inf")  # of the last report of the current task that was written as RUNNING
+        self._reported_checkpoint = 0  # its step
         self.current_task_id: str | None = None
 
     def usage_of(self, task_id: str) -> Usage | None:
@@ -211,6 +214,7 @@ class Worker:
         self._epochs = len(task.epoch_losses)
         self._log(task, f"Claimed by {worker_name()}, claim {task.claim_number}")
         kills_before, self._has_begun, self._is_cut_off = memory_kills(), False, False
+        self._report_time = float("-inf")
         try:
             model = self._library.find(task.tuned_model_id)
             child = self._ready_child(is_alone=self._library.is_suspect(task))
@@ -277,8 +281,11 @@ class Worker:
     def _keep(self, child: Child, task: TuningTask, done: threading.Event) -> None:
         """Renew the lease until done; kill the child if it can no longer be renewed."""
         renewed = time.monotonic()
-        while not done.wait(RENEW_SECONDS):
+        while not done.wait(KEEP_SECONDS):
             begun = time.monotonic()
+            renewed = max(renewed, self._report_time)
+            if begun - renewed < RENEW_SECONDS:
+                continue
             try:
                 self._library.renew(task)
                 renewed = begun
@@ -328,10 +335,16 @@ class Worker:
         self._note_losses(task, call)
         if isinstance(call, Beat):
             self._usage = call.usage
-        give_up = time.monotonic() + GIVE_UP_SECONDS
+            if self._is_early(call):
+                return Reply(False)
+        begun = time.monotonic()
+        give_up = begun + GIVE_UP_SECONDS
         while True:
             try:
-                return Reply(answer(self._library, model, task, call))
+                reply = Reply(answer(self._library, model, task, call))
+                if isinstance(call, Beat) and call.phase is Phase.RUNNING:
+                    self._report_time, self._reported_checkpoint = begun, call.progress.checkpoint_step
+                return reply
             except Unavailable as error:
                 # a shared database or store that restarts must not end the jobs of all workers; the lease protects them
                 is_over = self._is_cut_off or self._is_stopping.is_set() or time.monotonic() > give_up
@@ -340,6 +353,18 @@ class Worker:
             except TuneryError as error:
                 return Reply(error=error)
             self._is_stopping.wait(TRY_AGAIN_SECONDS)
+
+    def _is_early(self, beat: Beat) -> bool:
+        """
+        Return whether a report is left out: in a shared database, one each RENEW_SECONDS is written.
+
+        A report takes the database about 1 ms of a processor, so those of 10,000 jobs each second would keep ten busy.
+        A new checkpoint is always reported, because another machine fetches only what the row names.
+        """
+        if beat.phase is not Phase.RUNNING or not self._library.database.is_shared:
+            return False
+        is_due = time.monotonic() - self._report_time >= RENEW_SECONDS
+        return not is_due and beat.progress.checkpoint_step == self._reported_checkpoint
 
     def _end(self, task: TuningTask, error: TuneryError | None) -> None:
         if error is not None:
