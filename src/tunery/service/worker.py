@@ -123,7 +123,7 @@ class Worker:
         self._epochs = 0  # of the current task whose losses are in its log
         self._usage: Usage | None = None  # of the current task's process
         self._report_time = float("-inf")  # of the last report of the current task that was written as RUNNING
-        self._reported_checkpoint = 0  # its step
+        self._reported_checkpoint: int | None = None  # its step
         self.current_task_id: str | None = None
 
     def usage_of(self, task_id: str) -> Usage | None:
