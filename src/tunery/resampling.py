@@ -14,7 +14,7 @@ from tunery import config
 from tunery.data.cleaning import Finding, examine
 from tunery.data.dataset import Dataset, as_dataset, hold_out
 from tunery.data.outputs import OutputContract
-from tunery.data.settings import differences, settings_for
+from tunery.data.settings import differences, other_settings
 from tunery.engine.resident import ResidentAnswering, kept_as, resident_base
 from tunery.errors import InvalidArgument
 from tunery.evaluation.contest import (
@@ -81,32 +81,22 @@ def cross_validate(
     """
     how = repeated or Repeated()
     examples = fitting(dataset, how.base_model).examples
-    kept = resident_base(how.base_model, config.data_folder(), *kept_as(how.hyperparameters.weights))
-    base = ResidentAnswering(kept)
-
     other = None
     if compare_settings is not None:
         settings = other_settings(compare_settings, examples, how.hyperparameters)
         words = f"tuned with {differences(settings, how.hyperparameters)} ({compare_settings})"
         other = words, _each_fold(replace(how, hyperparameters=settings), lambda fold: 2 * fold)
+    kept = resident_base(how.base_model, config.data_folder(), *kept_as(how.hyperparameters.weights))
     return cross_validated(
         examples,
         folds,
-        base,
+        ResidentAnswering(kept),
         _each_fold(how, (lambda fold: 2 * fold - 1) if other else (lambda fold: fold)),
         seed=how.seed,
         on_answered=on_answered,
         constrains_tuned=how.constrains_outputs,
         other=other,
     )
-
-
-def other_settings(kind: str, examples: Sequence[TuningExample], own: Hyperparameters) -> Hyperparameters:
-    """Return the settings to compare with a model's own, chosen for all of its rows; raises InvalidArgument."""
-    found = settings_for(kind, examples, {"weights": own.weights})[0].resolve()
-    if found == own.resolve():
-        raise InvalidArgument(f"Nothing to compare: for these rows, the {kind} settings are those that the model has.")
-    return found
 
 
 def _each_fold(how: Repeated, number_of: Callable[[int], int]) -> TuneFold:

@@ -95,7 +95,8 @@ export function settingsFrom(value: unknown): Partial<Draft> | undefined {
     ([name, standard]) => typeof given[name] === typeof standard,
   );
   if (known.length === 0) return undefined;
-  return Object.fromEntries(known.map(([name]) => [name, given[name]])) as Partial<Draft>;
+  const settings = given.settings === "auto" ? "auto" : "page"; // a file from before "auto" has values of its own
+  return { ...Object.fromEntries(known.map(([name]) => [name, given[name]])), settings } as Partial<Draft>;
 }
 
 const MAX_NAME = 40; // characters

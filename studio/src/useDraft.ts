@@ -138,8 +138,9 @@ function keep(kept: Kept) {
 
 /** Add an example to the draft that this tab stores. */
 export function addToDraft(example: Example): void {
-  const { draft, ...stored } = readKept();
-  keep({ ...stored, draft: { ...draft, examples: [...draft.examples, example] } });
+  const { draft, ...of } = readKept();
+  if (isEmpty(draft)) stored = of; // a draft that is too large for the tab keeps its own prompt
+  keep({ ...of, draft: { ...draft, examples: [...draft.examples, example] } });
 }
 
 // Examples set aside for a tuned model, to be used when it is tuned again; kept in this tab.

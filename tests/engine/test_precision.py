@@ -43,12 +43,11 @@ def test_a_device_that_torch_cannot_use_is_named_with_what_to_do() -> None:
             chosen_device(name)
 
 
-@pytest.mark.parametrize(("card", "found"), [(None, "cpu"), (torch.device("cuda"), "cuda")])
+@pytest.mark.parametrize(("card", "found"), [(None, "cpu"), ("cuda:77", "cpu"), ("cpu:0", "cpu:0")])
 def test_auto_is_the_graphics_card_that_torch_can_use(
-    monkeypatch: pytest.MonkeyPatch, card: torch.device | None, found: str
+    monkeypatch: pytest.MonkeyPatch, card: str | None, found: str
 ) -> None:
-    """Else the processor."""
-    monkeypatch.setattr(
-        torch.accelerator, "current_accelerator", lambda check_available: card if check_available else 0
-    )
+    """Else the processor, also if the card is there and does not work."""
+    there = None if card is None else torch.device(card)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: there)  # noqa: ARG005
     assert chosen_device("auto") == torch.device(found)

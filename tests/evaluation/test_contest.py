@@ -205,11 +205,11 @@ def test_other_settings_are_compared_in_pairs() -> None:
     assert [one for one in found.comparisons if one is not lead] == list(plain.comparisons)
     assert plain.verdict is not None
     assert said(found).startswith(
-        f"{plain.verdict.text} The settings of the model are better than the others (50% if tuned with 1 epoch (page):"
-        " +50 points for the model, +3"
+        f"{plain.verdict.text} The settings of the model are better than the others: 50% if tuned with 1 epoch (page),"
+        " so +50 points for the model, +3"
     )
-    assert "The other settings are better than those of the model (100% if" in said(other_way)
-    assert "These rows do not tell which settings are better (100% if" in said(level)
+    assert "The other settings are better than those of the model: 100% if" in said(other_way)
+    assert "These rows do not tell which settings are better: 100% if" in said(level)
 
 
 def said(found: Evaluation) -> str:

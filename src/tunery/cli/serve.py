@@ -14,10 +14,12 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
@@ -413,7 +415,7 @@ def serve(
 ) -> None:
     """Serve the Studio and the Gemini tuning API."""
     _require_place(config.data_folder(), host, port)
-    _require_device(device)
+    _require_device(device or config.device())
     ray = _ray(executor, tuning, ray_address, ray_workers, ray_cpus, ray_gpus)
     base = fetched(config.default_base_model())
     from tunery.server.monitoring import start_logging
@@ -484,7 +486,7 @@ def worker(
     ] = LogFormat.TEXT,
 ) -> None:
     """Tune for servers that share a database (TUNERY_DATABASE_URL)."""
-    _require_device(device)
+    _require_device(device or config.device())
     base = fetched(config.default_base_model())
     from tunery.server.monitoring import start_logging
     from tunery.server.work import WorkerSettings, work
@@ -495,12 +497,21 @@ def worker(
     terminal.say("Stopped.")
 
 
-def _require_device(name: str | None) -> None:
-    """Raise InvalidArgument if torch cannot compute on a chosen device, before anything is served."""
-    if name not in (None, "cpu", "auto"):
-        from tunery.engine.base import chosen_device
+def _require_device(name: str) -> None:
+    """
+    Raise InvalidArgument if torch cannot compute on a device, before anything is served; auto becomes what it finds.
 
-        chosen_device(str(name))
+    It is tried in another process, because this one computes nothing and should hold no memory of a graphics card.
+    """
+    if name != "cpu":
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            config.choose_device(process.submit(_found_device, name).result())
+
+
+def _found_device(name: str) -> str:
+    from tunery.engine.base import chosen_device
+
+    return str(chosen_device(name))
 
 
 def _say_working() -> None:

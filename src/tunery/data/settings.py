@@ -87,6 +87,14 @@ def settings_for(kind: str, examples: Sequence[TuningExample], given: Mapping[st
     return found.hyperparameters, found.reason
 
 
+def other_settings(kind: str, examples: Sequence[TuningExample], own: Hyperparameters) -> Hyperparameters:
+    """Return the settings to compare with a model's own, chosen for all of its rows; raises InvalidArgument."""
+    found = settings_for(kind, examples, {"weights": own.weights})[0].resolve()
+    if found == own.resolve():
+        raise InvalidArgument(f"Nothing to compare: for these rows, the {kind} settings are those that the model has.")
+    return found
+
+
 def differences(ours: Hyperparameters, theirs: Hyperparameters) -> str:
     """Return in words those of our settings that are not theirs, such as "20 epochs and a loss of labels of 0.8"."""
     one, other = ours.resolve(), theirs.resolve()

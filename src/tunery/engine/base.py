@@ -7,6 +7,7 @@ The weights stay memory-mapped if the file has the right number format. Code tha
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -189,7 +190,10 @@ def chosen_device(name: str) -> torch.device:
     Raises InvalidArgument, saying what to do, if torch cannot compute on it.
     """
     if name == "auto":
-        return torch.device(torch.accelerator.current_accelerator(check_available=True) or "cpu")
+        found = torch.accelerator.current_accelerator(check_available=True)
+        with suppress(InvalidArgument):  # too old for this build of torch, or its memory is full
+            return chosen_device("cpu" if found is None else str(found))
+        return torch.device("cpu")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).add_(1).cpu()

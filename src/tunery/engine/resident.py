@@ -51,6 +51,7 @@ ASKED_TOKENS = 16  # of answers that only have to be distinguished
 # hidden states".
 STATE_DEPTH = 2 / 3
 STATE_TOKENS = 512  # of a prompt that its mean state is taken of
+STATE_PREAMBLE_TOKENS = 128  # before them that are read, so that long instructions are not read for every prompt
 JOINT_TOKENS = (
     512  # most tokens of prompts read together for their mean states, unless one has more; others wait for it
 )
@@ -156,7 +157,8 @@ class ResidentBase:
         """
         Yield the mean of the base's hidden states for each prompt, a few prompts at a time, for classifiers.
 
-        The tokens of a `preamble` are left out where a text begins with it, and so are those after STATE_TOKENS more.
+        The tokens of a `preamble` are left out of the mean where a text begins with it, and so are those after
+        STATE_TOKENS more; of a long preamble only the last STATE_PREAMBLE_TOKENS are read.
         """
         encoder = self.encoder_for(rendering or self.encoder.rendering)
         beginning = encoder.example(TuningExample(preamble, ""))
@@ -165,8 +167,8 @@ class ResidentBase:
             # the end of an empty answer is predicted by the last token of the prompt
             whole = encoder.example(TuningExample(text, ""))
             first = shared_prefix_tokens([beginning, whole])
-            end = min(first + STATE_TOKENS, whole.answer_offset)
-            row = EncodedExample((*whole.token_ids[:end], encoder.end_token_id), min(first, end - 1) + 1)
+            start, end = max(0, first - STATE_PREAMBLE_TOKENS), min(first + STATE_TOKENS, whole.answer_offset)
+            row = EncodedExample((*whole.token_ids[start:end], encoder.end_token_id), min(first, end - 1) + 1 - start)
             if rows and _joint_tokens([*rows, row]) > JOINT_TOKENS:
                 yield self.network.mean_states(rows, STATE_DEPTH).tolist()
                 rows = []

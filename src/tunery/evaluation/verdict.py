@@ -204,8 +204,10 @@ def _with_other_settings(verdict: Verdict, candidates: Sequence[Candidate], foun
         what = "The other settings are better than those of the model"
     else:
         what = "These rows do not tell which settings are better"
-    figures = f"{other.score:.0%} if {other.title}: {points(ours.difference)} points for the model, {low} to {high}"
-    return replace(verdict, text=f"{verdict.text} {what} ({figures}).")
+    figures = (
+        f": {other.score:.0%} if {other.title}, so {points(ours.difference)} points for the model, {low} to {high}"
+    )
+    return replace(verdict, text=f"{verdict.text} {what}{figures}.")
 
 
 def _too_few(why: str) -> Verdict:
@@ -270,7 +272,9 @@ def _shown(
 ) -> tuple[tuple[ScoredRow, ...], ...]:
     """Return the rows where tuning helped most, those where the model is most wrong, and the first ones."""
     own = scores[TUNED]
-    others = [max((scores[name][at] for name in scores if name != TUNED), default=0.0) for at in range(len(rows))]
+    others = [
+        max((scores[name][at] for name in scores if name not in (TUNED, OTHER)), default=0.0) for at in range(len(rows))
+    ]
     gained = sorted((at for at in range(len(rows)) if own[at] > 0), key=lambda at: (others[at] - own[at], at))
     missed = sorted((at for at in range(len(rows)) if own[at] < 1), key=lambda at: (own[at] - others[at], own[at], at))
 

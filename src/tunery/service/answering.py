@@ -48,6 +48,7 @@ MAX_WAITING = 64
 LONGEST_WAIT_SECONDS = 20.0  # expected; what has waited 30 s is refused by the child, much later than at once
 PACE_QUESTIONS = 16  # the number that are decoded together
 BACKGROUND = "background"  # the user for questions that no user is waiting for
+READER = "reader"  # the user that reads mean states, for minutes, so that counting rows takes turns with it
 LEASE_SECONDS = 10.0  # a child that is silent for this long counts as frozen
 RESTART_SECONDS = 10.0
 ROWS_SECONDS = 60.0  # includes loading a base that is not in memory
@@ -171,7 +172,7 @@ class Answering:
         preamble: str,
         rendering: Rendering,
         listener: Listener,
-        user: str = BACKGROUND,
+        user: str = READER,
     ) -> int:
         """
         Read prompts, which begin with a preamble, for their mean states; `listener` gets a `StatesRead` or a `Refused`.
@@ -307,7 +308,8 @@ class Answering:
                 return
             if not asked.has_begun:
                 asked.has_begun = True
-                self._pace.note(asked.since, time.monotonic())
+                if asked.user != READER:  # says nothing about how soon a question is begun
+                    self._pace.note(asked.since, time.monotonic())
             if not (isinstance(answer, AnswerChunk) and answer.finish_reason is None):
                 del self._asked[answer.number]
             if isinstance(answer, AnswerChunk) and answer.finish_reason is not None:

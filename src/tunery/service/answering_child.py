@@ -321,7 +321,8 @@ class AnsweringChild:
         self._channel, self._data_folder = channel, data_folder
         self._bases: OrderedDict[str, _Loaded] = OrderedDict()
         self._inbox: dict[str, deque[tuple[float, Work]]] = {}  # by user, with the time of arrival
-        self._portions: dict[str, tuple[int, Iterator[Portioned | None]]] = {}  # rows that have begun, by user
+        # rows that have begun, with the number of their question and their base, by user
+        self._portions: dict[str, tuple[int, Iterator[Portioned | None], str]] = {}
         self._turns = Turns()
         self._pauses, self._is_beside_tuning = Pauses(), False
 
@@ -408,15 +409,17 @@ class AnsweringChild:
                 self._channel.send(Counted(number, len(prompt)))
             case CountRows(number, base_model, examples, user):
                 resident = self._loaded(base_model).resident
-                self._portions[user] = number, counted_in_portions(number, resident.encoder, _kept(resident), examples)
+                counted = counted_in_portions(number, resident.encoder, _kept(resident), examples)
+                self._portions[user] = number, counted, base_model
             case RenderRows(number, base_model, examples, user):
                 encoder = self._loaded(base_model).resident.encoder
-                self._portions[user] = number, rendered_in_portions(number, encoder, examples)
-            case ReadStates(number=number, user=user):
-                self._portions[user] = number, _read_in_portions(self._loaded(message.base_model).resident, message)
+                self._portions[user] = number, rendered_in_portions(number, encoder, examples), base_model
+            case ReadStates(number=number, base_model=base_model, user=user):
+                resident = self._loaded(base_model).resident
+                self._portions[user] = number, _read_in_portions(resident, message), base_model
 
     def _read_portion(self, user: str) -> None:
-        number, portions = self._portions[user]
+        number, portions, _ = self._portions[user]
         done: Portioned | None = None
         is_over = True
         with self._refusing(number):
@@ -507,7 +510,8 @@ class AnsweringChild:
         if base_model not in self._bases:
             from tunery.engine.resident import loaded_base
 
-            idle = [name for name, loaded in self._bases.items() if loaded.is_idle]
+            read = {name for _, _, name in self._portions.values()}
+            idle = [name for name, loaded in self._bases.items() if loaded.is_idle and name not in read]
             for name in idle[: max(0, len(self._bases) + 1 - MAX_BASES)]:
                 del self._bases[name]
             resident = loaded_base(base_model, self._data_folder)

@@ -74,6 +74,6 @@ class AutoSettings:
 
 def cost(times_steps: float, times_time: float | None) -> str:
     """Return in words what settings cost, as multiples of the page's; the time may not be known."""
-    time = "" if times_time is None else f" and about {times_time:.2g} times their time"
+    time = "" if times_time is None else f" and about {float(f'{times_time:.2g}'):,g} times their time"
     steps = "as many steps as with" if times_steps == 1 else f"{times_steps:.3g} times the steps of"
     return f"{steps} the page's settings{time}"

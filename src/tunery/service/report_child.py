@@ -155,7 +155,8 @@ class FoldsWork:
     compare_settings: str | None = None  # those with which each fold is tuned a second time
 
     def document(self, channel: Channel) -> dict[str, Any]:
-        from tunery.resampling import Repeated, cross_validate, other_settings
+        from tunery.data.settings import other_settings
+        from tunery.resampling import Repeated, cross_validate
 
         os.environ["TUNERY_HOME"] = str(self.data_folder)  # where `tune` looks for bases
         tuned = [self.hyperparameters]

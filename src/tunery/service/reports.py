@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunery.data.cleaning import Finding, fixed
+from tunery.data.settings import other_settings
 from tunery.engine.catalog import Catalog
 from tunery.errors import (
     FailedPrecondition,
@@ -159,6 +160,7 @@ class Reports:
         with self._lock:
             current = self._progress.get(model.task.id)
             if current is not None and current.state == "RUNNING":
+                self._require_same_settings(model, work)
                 return current
             if sum(known.state == "RUNNING" for known in self._progress.values()) >= limit:
                 raise ResourceExhausted(f"The limit of open {self.title}s has been reached ({limit}). Try again later.")
@@ -166,6 +168,14 @@ class Reports:
             job = self._open[model.task.id] = _Job(model, work)
         self._queue.put(job)
         return begun
+
+    def _require_same_settings(self, model: TunedModel, work: report_child.Work) -> None:
+        """Raise FailedPrecondition for work that compares settings while other work on the model is open."""
+        job = self._open.get(model.task.id)
+        if isinstance(work, FoldsWork) and work.compare_settings and (job is None or job.work != work):
+            raise FailedPrecondition(
+                f"{model.name} is being evaluated. Wait until that ends, or cancel it, and compare settings then."
+            )
 
     def _loop(self) -> None:
         while (job := self._queue.get()) is not None and not self._is_stopping.is_set():
@@ -305,6 +315,8 @@ class Evaluations(Reports):
             raise InvalidArgument(f"fold_count must be 2 to {most}, not {folds}.")
         _require_same_base(self._catalog, model)
         task = model.task
+        if compare_settings is not None:
+            other_settings(compare_settings, rows, task.hyperparameters)  # raises if there is nothing to compare
         folder, numbers = self._library.folder.path, sum(self._library.row_numbers(model), ())
         constrains = prompt_options(self._library, model).constrains_outputs
         how = model.base_model, task.hyperparameters, task.seed, folder

@@ -24,7 +24,7 @@ from tunery.service.database import tasks
 from tunery.service.folder import DataFolder
 from tunery.service.library import Fenced, Library
 from tunery.service.process import Channel, Child, machine_start, memory_kills
-from tunery.service.task import TaskWorker, answer, worker_name
+from tunery.service.task import SHORT_CURVE, TaskWorker, answer, worker_name
 from tunery.service.tuning import Beat, Call, Event, Finish, Loss, Noticed, PhaseEntered, Started, Usage
 from tunery.types import Phase, TunedModel, TuningTask
 
@@ -33,7 +33,7 @@ STOP_SECONDS = 8.0  # for writing a checkpoint when the server stops
 LEAVE_SECONDS = 0.5  # for an idle child
 RENEW_SECONDS = tasks.LEASE_SECONDS / 3  # between two reports, or else renewals of the lease, in a shared database
 KEEP_SECONDS = 1.0  # between two looks whether a lease has to be renewed
-GIVE_UP_SECONDS = tasks.LEASE_SECONDS * 2 / 3  # without a renewal, since another worker may soon take the task
+GIVE_UP_SECONDS = tasks.LEASE_SECONDS - 2  # without a renewal, since another worker may soon take the task
 TRY_AGAIN_SECONDS = 0.5  # between two tries of a call while the shared database or the store cannot be reached
 COPY_SECONDS = 10.0  # between two copies of a checkpoint to the store
 LOOK_SECONDS = 1.0  # between two checks for tasks that nobody announced
@@ -359,9 +359,14 @@ class Worker:
         Return whether a report is left out: in a shared database, one each RENEW_SECONDS is written.
 
         A report takes the database about 1 ms of a processor, so those of 10,000 jobs each second would keep ten busy.
-        A new checkpoint is always reported, because another machine fetches only what the row names.
+        A new checkpoint is always reported, because another machine fetches only what the row names, and so is a long
+        curve, which the child sends only every few seconds.
         """
-        if beat.phase is not Phase.RUNNING or not self._library.database.is_shared:
+        if (
+            len(beat.progress.snapshots or ()) > SHORT_CURVE
+            or beat.phase is not Phase.RUNNING
+            or not self._library.database.is_shared
+        ):
             return False
         is_due = time.monotonic() - self._report_time >= RENEW_SECONDS
         return not is_due and beat.progress.checkpoint_step == self._reported_checkpoint

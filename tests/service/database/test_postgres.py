@@ -76,13 +76,26 @@ def test_only_the_newest_version_copies_a_library(database_url: str, home: Path)
         back_up(home, home.parent / "library.tar", shared=Shared(database_url))
 
 
-@pytest.mark.parametrize(("name", "is_older"), [("tunery", 1), ("tunery 0003", 1), ("tunery 9999", 0), ("psql", 0)])
-def test_earlier_versions_are_seen_by_their_connections(database_url: str, name: str, is_older: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "revision", "is_older"),
+    [
+        ("tunery", "0012", 1),  # as programs up to 0011 are called
+        ("tunery", "0011", 0),
+        ("tunery 0003", "0012", 1),
+        ("tunery 0013", "0014", 1),
+        ("tunery 0013", "0013", 0),
+        ("tunery 9999", "0014", 0),
+        ("psql", "0014", 0),
+    ],
+)
+def test_earlier_versions_are_seen_by_their_connections(
+    database_url: str, name: str, revision: str, is_older: int
+) -> None:
     engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
     with closing(PostgresDatabase(database_url)) as database, engine.connect() as other:
         other.exec_driver_sql(f"SET application_name = '{name}'")
         with database.reading() as connection:
-            assert database.older_programs(connection) == is_older
+            assert database.older_programs(connection, revision) == is_older
     engine.dispose()
 
 

@@ -125,8 +125,8 @@ class Database:
             finally:
                 raw.execute("PRAGMA foreign_keys = ON")
 
-    def older_programs(self, _connection: Connection) -> int:
-        """Return how many connections programs with an earlier revision have; the owner of a folder is alone."""
+    def older_programs(self, _connection: Connection, _revision: str) -> int:
+        """Return how many connections programs before a revision have; the owner of a folder is alone."""
         return 0
 
     def named_errors(self) -> AbstractContextManager[None]:
@@ -332,7 +332,8 @@ def lets_this_version_work(database: Database) -> bool:
     with database.reading() as connection:
         if not inspect(connection).has_table(compatibility.name):
             return False
-        return _is_known(connection.scalar(select(compatibility.c.oldest_program)))
+        oldest = connection.scalar(select(compatibility.c.oldest_program))
+        return oldest is not None and _is_known(oldest)
 
 
 def _is_known(found: str | None) -> bool:
@@ -375,8 +376,8 @@ def upgrade(database: Database, to: str = "head") -> None:
     oldest_program = _oldest_program(ScriptDirectory.from_config(config), to)
     try:
         with database.changing_tables() as connection:
-            if found is not None and found < oldest_program:
-                _require_no_older_programs(database, connection)
+            if found is not None:
+                _require_no_older_programs(database, connection, oldest_program)
             config.attributes["connection"] = connection
             command.upgrade(config, to)
             if inspect(connection).has_table(compatibility.name):
@@ -395,8 +396,8 @@ def _oldest_program(steps: ScriptDirectory, to: str) -> str:
     return max(getattr(step.module, "oldest_program", step.revision) for step in steps.walk_revisions("base", to))
 
 
-def _require_no_older_programs(database: Database, connection: Connection) -> None:
-    if number := database.older_programs(connection):
+def _require_no_older_programs(database: Database, connection: Connection, oldest_program: str) -> None:
+    if number := database.older_programs(connection, oldest_program):
         raise FailedPrecondition(
             f"The tables of the database {database.name} have to change in a way that earlier versions of tunery cannot"
             f" work with, and such versions are connected to it ({number} connections). Stop their servers and workers,"

@@ -490,12 +490,17 @@ def task_from_row(row: Row) -> TuningTask:
         "data": DataFacts(row["data_rows"], row["data_sha256"], row["data_source"]),
         "claim_number": row["fencing_epoch"],
         "snapshots": unpack_snapshots(row.get("snapshots", b"")),
-        "epoch_losses": tuple(EpochLoss(**loss) for loss in row["epoch_losses"] or ()),
-        "advice": Advice(**row["advice"]) if row["advice"] else None,
+        "epoch_losses": tuple(EpochLoss(**_known(EpochLoss, loss)) for loss in row["epoch_losses"] or ()),
+        "advice": Advice(**_known(Advice, row["advice"])) if row["advice"] else None,
         "settings": row["settings"] or {},
         "versions": row["versions"] or {},
     }
     return TuningTask(**same | changed)
+
+
+def _known(kind: type[EpochLoss | Advice], document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a document that this version knows; a newer one, which works beside it, may add some."""
+    return {name: value for name, value in document.items() if name in kind.__dataclass_fields__}
 
 
 def artifact_path(task_id: str, claim_number: int) -> str:

@@ -30,7 +30,8 @@ CONNECTIONS = 8  # of one process; each is used for one transaction, never while
 ROWS_AT_ONCE = 500  # of a copy
 
 _DRIVER = "postgresql+psycopg"
-_PROGRAM = "tunery "  # followed by the revision, to be seen by other programs; before 0012 it was "tunery" alone
+_PROGRAM = "tunery "  # followed by the revision, to be seen by other programs
+_UNNAMED = "0011"  # the last revision of programs that call themselves "tunery" alone
 _SCHEMES = ("postgres", "postgresql", _DRIVER)
 _ACTIVITY = sqlalchemy.table("pg_stat_activity", sqlalchemy.column("datname"), sqlalchemy.column("application_name"))
 # Keys of advisory locks: arbitrary numbers that other programs on the same database are unlikely to use
@@ -120,9 +121,11 @@ class PostgresDatabase(Database):
             connection.execute(select(func.pg_advisory_xact_lock(_TABLES)))
             yield connection
 
-    def older_programs(self, connection: Connection) -> int:
+    def older_programs(self, connection: Connection, revision: str) -> int:
         name = _ACTIVITY.c.application_name
-        is_older = (name == "tunery") | (name.startswith(_PROGRAM) & (name < f"{_PROGRAM}{schema.REVISION}"))
+        is_older = name.startswith(_PROGRAM) & (name < f"{_PROGRAM}{revision}")
+        if revision > _UNNAMED:
+            is_older |= name == _PROGRAM.strip()
         is_here = _ACTIVITY.c.datname == func.current_database()
         return connection.scalar(select(func.count()).select_from(_ACTIVITY).where(is_here, is_older)) or 0
 

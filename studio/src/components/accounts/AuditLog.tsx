@@ -26,7 +26,7 @@ export function AuditLog() {
   return (
     <div className="stack">
       <Filter wanted={wanted} change={setWanted} />
-      {!query.data && <AccountsState query={query} />}
+      {(!query.data || query.error) && <AccountsState query={query} />}
       {query.data?.length === 0 && <p className="card soft">{text.audit.none}</p>}
       {query.data && query.data.length > 0 && (
         <div className="card flush scroll fitted">
