@@ -93,7 +93,7 @@ def test_folds_compare_settings(run: Run, tiny: str, tmp_path: Path, home: Path)
         report = library.report(library.get("short"), "EVALUATION")
     assert report is not None
     assert {one["against"] for one in report["comparisons"]} >= {"base", "other_settings"}
-    assert "if tuned with 5 epochs and batch size 4 (page): " in report["verdict"]["text"]
+    assert "if tuned with 5 epochs and batch size 4 (page), so " in report["verdict"]["text"]
     assert "needs --folds" in run("evaluate", "short", "--compare-settings", "auto").said
     assert run(*tune, "--id", "page", "--epochs", "5", "--batch-size", "4").status == 0
     assert "the page settings are those that the model has" in run("evaluate", "page", *evaluate[2:], "page").said

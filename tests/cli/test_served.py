@@ -137,7 +137,7 @@ def test_settings_are_compared_by_the_server(far: Run) -> None:
     titles = {one["name"]: one["title"] for one in report["contenders"]}
     assert titles["other_settings"] == "tuned with 5 epochs (page)"
     assert "other_settings" in {one["against"] for one in report["comparisons"]}
-    assert "if tuned with 5 epochs (page): " in report["verdict"]["text"]
+    assert "if tuned with 5 epochs (page), so " in report["verdict"]["text"]
 
 
 def test_rows_of_a_file_are_evaluated_by_the_server(either: Run, data: Path) -> None:
