@@ -355,7 +355,7 @@ def test_auto_settings_are_compared_with_the_page_by_folds() -> None:
     assert list(steps.items()) == [(1, 13), (2, 50), (3, 13), (4, 50)]
     other = found.candidate("other_settings")
     assert other is not None
-    assert other.title == "tuned with 20 epochs and a loss of labels of 0.8 (auto)"
+    assert other.title == "tuned with 20 epochs and a loss of labels of 0.5 (auto)"
     assert other.is_limited
 
 
@@ -388,8 +388,8 @@ def test_auto_settings_stand_on_the_card(library: bool, tmp_path: Path) -> None:
 
     for one in (model, tunery.load(model.save(tmp_path / "saved"))):
         settings = one.card().document()["settings"]
-        assert (settings["epoch_count"], settings["label_share"]) == (1, 0.8)
-        assert settings["reason"].startswith("Auto chose a loss of labels of 0.8, 5 steps in all")
+        assert (settings["epoch_count"], settings["label_share"]) == (1, 0.5)
+        assert settings["reason"].startswith("Auto chose a loss of labels of 0.5, 5 steps in all")
     with pytest.raises(InvalidArgument, match="settings must be"):
         tunery.tune(rows, base_model="tiny", settings="best", library=library)
 

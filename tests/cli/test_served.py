@@ -201,8 +201,8 @@ def test_a_server_is_asked_for_auto_settings(either: Run, tmp_path: Path) -> Non
     assert done.status == 0, done.said
     model = json.loads(done.output)
     named = {name: model["tuning_task"]["hyperparameters"][name] for name in ("epoch_count", "label_share")}
-    assert named == {"epoch_count": 1, "label_share": 0.8}
-    assert model["settings_reason"].startswith("Auto chose a loss of labels of 0.8, 5 steps in all")
+    assert named == {"epoch_count": 1, "label_share": 0.5}
+    assert model["settings_reason"].startswith("Auto chose a loss of labels of 0.5, 5 steps in all")
     assert "as many steps as with the page's settings" in " ".join(done.said.split())
 
 

@@ -300,21 +300,21 @@ def test_settings_fit_few_rows_of_labels(run: Run, tiny: str, tmp_path: Path, ho
 
     assert "Settings  batch size 8; default: 20 epochs, learning rate 0.001, seed 0, loss of\n" in said
     assert (
-        "Auto chose 20 epochs and a loss of labels of 0.8, 100 steps in all, since 40 rows of 2 labels are few. That"
+        "Auto chose 20 epochs and a loss of labels of 0.5, 100 steps in all, since 40 rows of 2 labels are few. That"
         " is 4 times the steps of the page's settings and about "
     ) in " ".join(said.split())
     assert "default: learning rate 0.001, seed 0\n" in page
     assert (
-        "--settings auto chooses a loss of labels of 0.8, 5 steps in all, since 40 rows of 2 labels are few: as many"
+        "--settings auto chooses a loss of labels of 0.5, 5 steps in all, since 40 rows of 2 labels are few: as many"
         " steps as with the page's settings and about "
     ) in " ".join(page.split())
     with Library.own(home) as library:
         chosen, plain = library.get("fitting").task, library.get("page").task
-    assert (chosen.hyperparameters.epoch_count, chosen.hyperparameters.label_share) == (20, 0.8)
-    assert chosen.settings["label_share"] == 0.8
+    assert (chosen.hyperparameters.epoch_count, chosen.hyperparameters.label_share) == (20, 0.5)
+    assert chosen.settings["label_share"] == 0.5
     assert plain.hyperparameters.label_share == 0
-    assert "loss of labels 0.8" in run("models", "show", "fitting").output
-    assert "loss of labels 0.8" in run("models", "card", "fitting").output
+    assert "loss of labels 0.5" in run("models", "show", "fitting").output
+    assert "loss of labels 0.5" in run("models", "card", "fitting").output
     for command in ("show", "card"):
         assert "Auto chose 20 epochs" in run("models", command, "fitting").output
         assert "Auto chose" not in run("models", command, "page").output

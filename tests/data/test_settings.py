@@ -18,10 +18,10 @@ def test_few_rows_of_labels_get_a_hundred_steps(count: int, epochs: int) -> None
     """As many epochs as that takes, and a loss of labels; the reason names rows, labels and steps."""
     found = fitting(rows(count), {})
 
-    assert found.hyperparameters == Hyperparameters(epoch_count=epochs, label_share=0.8)
+    assert found.hyperparameters == Hyperparameters(epoch_count=epochs, label_share=0.5)
     assert found.hyperparameters.total_steps(count) >= 100
     assert found.reason == (
-        f"Auto chose {epochs} epochs and a loss of labels of 0.8, {found.hyperparameters.total_steps(count)} steps in"
+        f"Auto chose {epochs} epochs and a loss of labels of 0.5, {found.hyperparameters.total_steps(count)} steps in"
         f" all, since {count} rows of 4 labels are few."
     )
     assert (found.page, found.differs) == (Hyperparameters(), True)
@@ -38,9 +38,9 @@ def test_what_is_named_stays() -> None:
     plain = fitting(rows(20), {"label_share": 0.0})
     whole = fitting(rows(20), {"epoch_count": 2, "label_share": 0.3})
 
-    assert named.hyperparameters == Hyperparameters(2, 4, 0.01, label_share=0.8)
-    assert named.reason.startswith("Auto chose a loss of labels of 0.8, 10 steps in all, since ")
-    assert small == Hyperparameters(5, 1, label_share=0.8)
+    assert named.hyperparameters == Hyperparameters(2, 4, 0.01, label_share=0.5)
+    assert named.reason.startswith("Auto chose a loss of labels of 0.5, 10 steps in all, since ")
+    assert small == Hyperparameters(5, 1, label_share=0.5)
     assert plain.hyperparameters == Hyperparameters(20)
     assert (whole.hyperparameters, whole.differs) == (Hyperparameters(2, label_share=0.3), False)
     assert whole.reason == "Auto chose nothing, since all that it chooses was named."

@@ -252,12 +252,12 @@ def test_auto_settings_say_what_was_chosen_and_why(api: Api) -> None:
     card = api.web.get("/v1beta/tunedModels/auto:card").json()
     plain = {"epochCount": 5, "batchSize": 4, "learningRate": 0.001}
 
-    assert settings_of(api, "auto") == {**plain, "epochCount": 20, "labelShare": 0.8}
-    assert settings_of(api, "named") == {**plain, "epochCount": 8, "batchSize": 2, "labelShare": 0.8}
+    assert settings_of(api, "auto") == {**plain, "epochCount": 20, "labelShare": 0.5}
+    assert settings_of(api, "named") == {**plain, "epochCount": 8, "batchSize": 2, "labelShare": 0.5}
     assert settings_of(api, "page") == settings_of(api, "numbers") == plain
     why = "since 20 rows of 2 labels are few."
-    assert reasons["auto"] == f"Auto chose 20 epochs and a loss of labels of 0.8, 100 steps in all, {why}"
-    assert reasons["named"] == f"Auto chose a loss of labels of 0.8, 80 steps in all, {why}"
+    assert reasons["auto"] == f"Auto chose 20 epochs and a loss of labels of 0.5, 100 steps in all, {why}"
+    assert reasons["named"] == f"Auto chose a loss of labels of 0.5, 80 steps in all, {why}"
     assert reasons["page"] is None
     assert reasons["numbers"].startswith("Auto chose nothing of its own")
     assert card["settings"]["reason"] == reasons["auto"]

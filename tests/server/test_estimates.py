@@ -138,7 +138,7 @@ def test_what_auto_costs_is_told_before_the_start(client: httpx2.Client) -> None
     found = auto["autoSettings"]
     assert page["autoSettings"] == found
     assert (page["totalSteps"], auto["totalSteps"], found["totalSteps"]) == (25, 100, 100)
-    assert found["hyperparameters"] == {"epochCount": 20, "batchSize": 4, "learningRate": 0.001, "labelShare": 0.8}
+    assert found["hyperparameters"] == {"epochCount": 20, "batchSize": 4, "learningRate": 0.001, "labelShare": 0.5}
     assert found["reason"].startswith("Auto chose 20 epochs")
     assert found["timesSteps"] == 4
     assert found["timesTime"] == pytest.approx(4 * named["timesTime"], abs=0.05)

@@ -76,11 +76,11 @@ def test_auto_settings_are_chosen_and_explained(ann: Visitor, request: pytest.Fi
     usual = "As on Gemini's tuning page: 5 epochs · batch size 4 · learning rate 0.001"
     expect(choice.get_by_role("radio", name=usual)).to_be_checked()
 
-    chosen = "Auto: 20 epochs · batch size 4 · learning rate 0.001 · loss of labels 0.8"
+    chosen = "Auto: 20 epochs · batch size 4 · learning rate 0.001 · loss of labels 0.5"
     choice.get_by_text(chosen).click()
 
     settings = page.get_by_role("region", name="Settings")
-    reason = "Auto chose 20 epochs and a loss of labels of 0.8, 100 steps in all, since 20 rows of 2 labels are few."
+    reason = "Auto chose 20 epochs and a loss of labels of 0.5, 100 steps in all, since 20 rows of 2 labels are few."
     expect(settings.get_by_text(reason)).to_contain_text("That is 4 times the steps of Gemini's tuning page, in about")
     expect(page.get_by_role("complementary", name="Estimate").get_by_text("100", exact=True)).to_be_visible()
     ann.open_settings()

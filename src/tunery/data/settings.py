@@ -17,7 +17,7 @@ from tunery.types import Hyperparameters, SettingsKind, TuningExample
 
 FEW_ROWS = 50  # nothing but the page's defaults was measured from here on
 LEAST_STEPS = 100  # OpenAI's automatic settings make about as many
-LABEL_SHARE = 0.8  # measured: docs/experiments.md, "Twenty rows"
+LABEL_SHARE = 0.5  # measured: docs/experiments.md, "Twenty rows"
 MAX_LABELS = 20  # each label is read with each row
 
 _NOTHING = (
@@ -96,7 +96,7 @@ def other_settings(kind: str, examples: Sequence[TuningExample], own: Hyperparam
 
 
 def differences(ours: Hyperparameters, theirs: Hyperparameters) -> str:
-    """Return in words those of our settings that are not theirs, such as "20 epochs and a loss of labels of 0.8"."""
+    """Return in words those of our settings that are not theirs, such as "20 epochs and a loss of labels of 0.5"."""
     one, other = ours.resolve(), theirs.resolve()
     words = {
         "epoch_count": f"{one.epoch_count} epoch{'s' * (one.epoch_count != 1)}",
