@@ -239,10 +239,10 @@ def test_a_deleted_model_leaves_nothing(home: Path) -> None:
 
 
 def test_a_bit_that_flips_in_a_closed_database_is_found(home: Path) -> None:
-    """In the text of an example, where SQLite sees nothing: neither reading nor owning goes on; nothing is written."""
+    """In the name of a model, where SQLite sees nothing: neither reading nor owning goes on; nothing is written."""
     with Library.own(home) as library:
         tuned(library, id="one")
-        text = library.examples(library.get("one"))[0][3].output.encode()
+        text = library.get("one").display_name.encode()
     database = home / "tunery.sqlite3"
     content, status = database.read_bytes(), database.stat()
     place = content.index(text)
