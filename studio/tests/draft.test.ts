@@ -11,6 +11,12 @@ test("settings survive a file; other JSON is none", () => {
   expect(settingsFrom([1])).toBeUndefined();
 });
 
+test("a file from before auto, or with another word, means its own values", () => {
+  expect(settingsFrom({ epochCount: 20 })).toMatchObject({ epochCount: 20, settings: "page" });
+  expect(settingsFrom({ epochCount: 20, settings: "best" })).toMatchObject({ settings: "page" });
+  expect(settingsFrom({ epochCount: 20, settings: "auto" })).toMatchObject({ settings: "auto" });
+});
+
 test("auto settings leave the values to the server, except the weights", () => {
   const sent = (part: Partial<typeof EMPTY>) => requestOf({ ...EMPTY, ...part }).tuningTask?.hyperparameters;
   expect(sent({ settings: "auto", epochCount: 9, labelShare: 0.5, weights: "4bit" })).toEqual({

@@ -65,6 +65,26 @@ def test_long_prompts_are_read_to_a_limit(resident: ResidentBase, monkeypatch: p
     torch.testing.assert_close(first, second)
 
 
+def test_long_instructions_are_not_read_for_every_prompt(
+    resident: ResidentBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the last tokens of what all prompts begin with are read, so the tokens before them change nothing."""
+    monkeypatch.setattr(module, "STATE_PREAMBLE_TOKENS", 4)
+    passes: list[int] = []
+    read = resident.network.mean_states
+    monkeypatch.setattr(
+        resident.network,
+        "mean_states",
+        lambda rows, depth: (passes.append(sum(len(row.token_ids) for row in rows)), read(rows, depth))[1],
+    )
+    beginnings = [f"{first} long, long instructions. {PREAMBLE}" for first in ("Some", "Such")]
+
+    found = [list(resident.mean_states([f"{one}oak"], one)) for one in beginnings]
+
+    assert found[0] == found[1]
+    assert len(resident.encoder.prompt(f"{beginnings[0]}oak")) > 2 * max(passes)
+
+
 def test_a_candidate_tells_the_states_of_its_base(resident: ResidentBase) -> None:
     """As an evaluation asks for them: one list of numbers for each prompt."""
     texts = [f"{PREAMBLE}{n}" for n in range(5)]

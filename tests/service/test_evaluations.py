@@ -9,8 +9,9 @@ import pytest
 
 from tests.service.samples import tuned
 from tunery.engine.catalog import Catalog
-from tunery.errors import ResourceExhausted
+from tunery.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
 from tunery.service.library import Library
+from tunery.service.report_child import FoldsWork
 from tunery.service.reports import MAX_OPEN, MAX_OPEN_UNASKED, Evaluations, store
 from tunery.types import TunedModel, TuningExample
 
@@ -37,6 +38,30 @@ def test_a_model_with_held_out_rows_is_taken(library: Library, evaluations: Eval
     assert progress is not None
     assert progress.state == "RUNNING"
     assert evaluations.ask(model, evaluations.held_out_work(model)) is progress
+
+
+def test_settings_are_not_compared_while_an_evaluation_runs(library: Library, evaluations: Evaluations) -> None:
+    """The report that comes would lack them; the same comparison, asked for twice, is one."""
+    first, second = (model_of(library, name) for name in ("one", "two"))
+    evaluations.begin(first)
+    how = first.base_model, first.task.hyperparameters, 0, library.folder.path
+    work = FoldsWork(*how, HELD_OUT, 2, compare_settings="auto")
+
+    with pytest.raises(FailedPrecondition, match="is being evaluated"):
+        evaluations.ask(first, work)
+
+    assert evaluations.ask(second, work) is evaluations.ask(second, work)
+
+
+@pytest.mark.parametrize("settings", ["page", "auto"])
+def test_settings_that_the_model_has_are_refused_at_once(
+    library: Library, evaluations: Evaluations, settings: str
+) -> None:
+    """Not by a job that fails in the end and stands in place of a good report."""
+    model = model_of(library, "one")
+
+    with pytest.raises(InvalidArgument, match=f"the {settings} settings are those that the model has"):
+        evaluations.folds_work(model, 2, settings)
 
 
 def test_a_model_without_held_out_rows_is_not(library: Library, evaluations: Evaluations) -> None:

@@ -6,10 +6,13 @@ import functools
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -20,9 +23,10 @@ from tunery.errors import NotFound, Unavailable
 from tunery.service import worker as module
 from tunery.service.library import Library
 from tunery.service.process import Channel
-from tunery.service.tuning import Progress
+from tunery.service.task import SHORT_CURVE
+from tunery.service.tuning import Beat, Progress
 from tunery.service.worker import Worker
-from tunery.types import Hyperparameters, Phase, State, TunedModel, TuningTask
+from tunery.types import Hyperparameters, Phase, State, TunedModel, TuningSnapshot, TuningTask
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither kill -9 nor SIGSTOP")
 
@@ -175,6 +179,23 @@ def test_a_shared_database_gets_few_reports(library: Library, monkeypatch: pytes
     checkpoints = [(Phase.RUNNING, step) for step in range(0, 19, trainer.CHECKPOINT_STEPS)]
     assert written[: len(checkpoints) + 1] == [*checkpoints, (Phase.PUBLISHING, 19)]
     assert steps(library, model) == 19
+
+
+def test_a_long_curve_is_never_left_out() -> None:
+    """The child sends one every few seconds only, so the report that has it is not put off in a shared database."""
+    snapshot = TuningSnapshot(1, 0, 1.0, datetime.now(UTC))
+    worker = SimpleNamespace(
+        _library=SimpleNamespace(database=SimpleNamespace(is_shared=True)),
+        _report_time=time.monotonic(),
+        _reported_checkpoint=0,
+    )
+
+    def is_early(snapshots: int) -> bool:
+        beat = Beat(Phase.RUNNING, Progress(600, 0, snapshots=[snapshot] * snapshots))
+        return Worker._is_early(cast(Worker, worker), beat)
+
+    assert is_early(SHORT_CURVE)
+    assert not is_early(SHORT_CURVE + 1)
 
 
 def test_successes_are_told_and_nothing_else(library: Library) -> None:

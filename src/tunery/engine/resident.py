@@ -52,9 +52,8 @@ ASKED_TOKENS = 16  # of answers that only have to be distinguished
 STATE_DEPTH = 2 / 3
 STATE_TOKENS = 512  # of a prompt that its mean state is taken of
 STATE_PREAMBLE_TOKENS = 128  # before them that are read, so that long instructions are not read for every prompt
-JOINT_TOKENS = (
-    512  # most tokens of prompts read together for their mean states, unless one has more; others wait for it
-)
+# most tokens of prompts read together for their mean states, unless one has more; other users wait meanwhile
+JOINT_TOKENS = 512
 
 
 class ResidentBase:

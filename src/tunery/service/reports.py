@@ -313,10 +313,10 @@ class Evaluations(Reports):
         most = min(MAX_FOLDS, len({row.text_input.strip() for row in rows}))
         if not 2 <= folds <= most:
             raise InvalidArgument(f"fold_count must be 2 to {most}, not {folds}.")
-        _require_same_base(self._catalog, model)
         task = model.task
         if compare_settings is not None:
             other_settings(compare_settings, rows, task.hyperparameters)  # raises if there is nothing to compare
+        _require_same_base(self._catalog, model)
         folder, numbers = self._library.folder.path, sum(self._library.row_numbers(model), ())
         constrains = prompt_options(self._library, model).constrains_outputs
         how = model.base_model, task.hyperparameters, task.seed, folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, select, update
 
 from tests.postgres import Postgres
-from tests.service.samples import claimed
+from tests.service.samples import claimed, tuned
 from tunery.config import Shared
 from tunery.errors import FailedPrecondition, InvalidArgument, Unavailable
 from tunery.service.backup import back_up
@@ -21,7 +22,7 @@ from tunery.service.database.tables import compatibility, tuning_tasks
 from tunery.service.library import Fenced, Library
 from tunery.service.moving import from_team
 from tunery.service.tuning import Loss
-from tunery.types import Phase
+from tunery.types import Advice, EpochLoss, Phase
 
 
 def test_processes_that_meet_in_an_empty_database_make_the_tables_once(postgres: Postgres, tmp_path: Path) -> None:
@@ -64,6 +65,37 @@ def test_a_newer_version_may_refuse_this_one(database_url: str, home: Path, olde
         Library.own(home, None, Shared(database_url)),
     ):
         pass
+
+
+def test_a_newer_version_that_says_nothing_refuses_this_one(database_url: str, home: Path) -> None:
+    """The table without its row, as after a partial restore."""
+    _made_by_a_newer_version(database_url, "0001")
+    with closing(PostgresDatabase(database_url)) as database, database.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM compatibility")
+
+    with (
+        pytest.raises(FailedPrecondition, match="was made by a newer tunery"),
+        Library.own(home, None, Shared(database_url)),
+    ):
+        pass
+
+
+def test_fields_of_a_newer_version_are_left_out(database_url: str, home: Path) -> None:
+    """Documents may get more fields while a team upgrades; every list has to read such a row."""
+    with Library.own(home, None, Shared(database_url)) as library:
+        tuned(library, id="one", user_id="local")
+        with library.database.writing() as connection:
+            losses = json.dumps([{"epoch": 1, "mean_loss": 2.0, "colour": "red"}])
+            advice = json.dumps({"kind": "FEWER", "text": "Fewer epochs.", "colour": "red"})
+            given = connection.exec_driver_sql(
+                "UPDATE tuning_tasks SET epoch_losses = %s, advice = %s", (losses, advice)
+            )
+            assert given.rowcount == 1
+
+        task = library.get("one").task
+
+    assert task.epoch_losses == (EpochLoss(1, 2.0),)
+    assert task.advice == Advice("FEWER", "Fewer epochs.")
 
 
 def test_only_the_newest_version_copies_a_library(database_url: str, home: Path) -> None:
