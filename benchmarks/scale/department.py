@@ -251,7 +251,7 @@ class Department:
                 if task is None:
                     yield self.size.look_seconds
                     continue
-                machine.holds = task.id
+                machine.holds, machine.kept_at = task.id, self.world.now
                 yield from self._work(machine, task)
             except NotFound:
                 library.tidy(task)
@@ -285,38 +285,42 @@ class Department:
         self.done["resumed at a checkpoint"] += step > 0
         self.done["resumed before the row's checkpoint"] += step < task.checkpoint_step
         pace = task.total_steps / self._seconds(task)
-        is_cancelled = yield from self._patiently(lambda: library.heartbeat(task, Phase.RUNNING))
+        is_cancelled = yield from self._patiently(machine, lambda: library.heartbeat(task, Phase.RUNNING))
         for beat in count():
             if step >= task.total_steps or is_cancelled:
                 break
             yield RENEW_SECONDS
             step = min(task.total_steps, step + pace * RENEW_SECONDS)
             if beat % 2:
-                yield from self._patiently(lambda: library.renew(task))
+                yield from self._patiently(machine, lambda: library.renew(task))
                 continue
             progress = Progress(step=int(step), checkpoint_step=_save(checkpoint, step))
-            is_cancelled = yield from self._patiently(partial(library.heartbeat, task, Phase.RUNNING, progress))
+            report = partial(library.heartbeat, task, Phase.RUNNING, progress)
+            is_cancelled = yield from self._patiently(machine, report)
             with suppress(TuneryError):
                 library.keep_checkpoint(task)
         if not is_cancelled:
-            is_cancelled = yield from self._patiently(lambda: library.heartbeat(task, Phase.PUBLISHING))
+            is_cancelled = yield from self._patiently(machine, lambda: library.heartbeat(task, Phase.PUBLISHING))
         yield self.random.random()
         published = library.folder.publish(task, partial(_write, task)) if step or not is_cancelled else None
         yield self.random.random()
         phase = Phase.CANCELLED if is_cancelled else Phase.SUCCEEDED
         progress = Progress(step=int(step), snapshots=a_curve(int(step)))
         finish = partial(library.finish, task, phase, progress, published=published)
-        self.book.ended((yield from self._patiently(finish)), task)
+        self.book.ended((yield from self._patiently(machine, finish)), task)
 
-    def _patiently(self, act: Callable[[], Any]) -> Generator[float, None, Any]:
-        """Do something, again if database or bucket cannot be reached, until another worker may take the task."""
-        begun = self.world.now
+    def _patiently(self, machine: Machine, act: Callable[[], Any]) -> Generator[float, None, Any]:
+        """Do something, again if database or bucket cannot be reached, until another worker may soon take the task."""
         while True:
+            begun = self.world.now
             try:
-                return act()
+                done = act()
             except Unavailable:
-                if self.world.now - begun > GIVE_UP_SECONDS:
+                if self.world.now - machine.kept_at > GIVE_UP_SECONDS:
                     raise
+            else:
+                machine.kept_at = begun
+                return done
             yield TRY_AGAIN_SECONDS
 
     def _seconds(self, task: TuningTask) -> float:

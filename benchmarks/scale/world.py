@@ -79,6 +79,7 @@ class Machine:
     frozen_until: float = 0.0
     is_dead: bool = False
     holds: str | None = None  # the task it works on
+    kept_at: float = 0.0  # when it last claimed that task, reported on it or renewed its lease
     resident: OrderedDict[str, str] = field(repr=False, default_factory=OrderedDict)  # what it answers from memory
     doom: Callable[[], None] | None = None
     doom_in: int = 0
